@@ -1,0 +1,51 @@
+//! What the daemon remembers. Memory only: nothing here opens, closes or stats anything.
+
+pub mod attr;
+pub mod blobs;
+pub mod config;
+pub mod devices;
+pub mod fd_lru;
+pub mod handles;
+pub mod host;
+pub mod ids;
+pub mod nodes;
+pub mod slab;
+
+use std::os::fd::OwnedFd;
+
+use config::Config;
+use devices::Devices;
+use handles::Handles;
+use nodes::{Closing, Nodes};
+
+/// All tables of one mount.
+pub struct Core {
+    /// Nodes, by nodeid and by identity.
+    pub nodes: Nodes,
+    /// Open files, by fh.
+    pub handles: Handles,
+    /// Filesystems below the root.
+    pub devices: Devices,
+    /// The choices that the mount was made with.
+    pub config: Config,
+}
+
+impl Core {
+    /// The tables of a mount whose root `fd` anchors. `mount` opens file handles of the root's filesystem.
+    pub fn new(config: Config, stat: &attr::Stat, fd: OwnedFd, mount: Option<OwnedFd>, local: bool) -> Core {
+        let devices = Devices::new(config.enable_mntid);
+        let dev = devices.add(stat, mount, local).unwrap_or_default();
+        let nodes = Nodes::new(dev, stat.ino, fd);
+        Core { nodes, handles: Handles::new(config.fd_budget), devices, config }
+    }
+
+    /// True if cached descriptors must be given up to stay within the budget.
+    pub fn over_budget(&self) -> bool {
+        self.nodes.fds() + self.handles.len() > self.config.fd_budget
+    }
+
+    /// Descriptors that were given up and must be closed now.
+    pub fn take_dead(&self) -> impl Iterator<Item = Closing> + use<> {
+        self.nodes.dead().take().into_iter().chain(self.handles.dead().take())
+    }
+}

@@ -1,0 +1,361 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
+use tracing_subscriber::EnvFilter;
+
+use super::options::MountOptions;
+use crate::core::config::{Config, Engine, IoMode, Transport};
+
+/// What one run of `ptfs` is to do.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The directory to serve.
+    pub source: PathBuf,
+    /// Where to serve it.
+    pub mountpoint: PathBuf,
+    /// How to serve it. `fd_budget` is still the default's: it depends on the limits of the process.
+    pub config: Config,
+    /// How the mount shows itself.
+    pub options: MountOptions,
+    /// Print the table of latencies at the end.
+    pub stats_at_exit: bool,
+    /// What to log, as `RUST_LOG` has it.
+    pub log: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ptfs ~/src /mnt/src            Serve ~/src at /mnt/src (made if missing) until Ctrl-C
+  ls /mnt/src                    Look, from another terminal
+  fusermount3 -u /mnt/src        Stop from outside; as root: umount /mnt/src
+  kill -USR1 $(pidof ptfs)       Print count and latency of every operation so far
+  sudo ptfs -o allow_other,auto_unmount /srv/data /mnt/data
+                                 Let all users in; leave no dead mount behind, even after kill -9
+
+The first line on standard error says which engine and transport serve, and what would be faster.
+A plain user needs fusermount3 (package fuse3); root needs nothing.";
+
+/// Serve a host directory through FUSE, as fast as the kernel allows.
+#[derive(Parser, Debug)]
+#[command(name = "ptfs", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    /// Directory to serve
+    source: PathBuf,
+
+    /// Where to serve it; made if missing, and then removed at the end
+    mountpoint: PathBuf,
+
+    /// Mount options: allow_other, auto_unmount, ro, rw, [no]dev, [no]suid, [no]exec, [no]atime, fsname=NAME,
+    /// subtype=NAME, default_permissions (always on). Default: rw,nodev,nosuid
+    #[arg(short = 'o', value_name = "OPT[,OPT...]", value_parser = mount_options, help_heading = "Mount")]
+    options: Vec<String>,
+
+    /// Let other users in, as -o allow_other
+    #[arg(long, help_heading = "Mount")]
+    allow_other: bool,
+
+    /// Seconds that the kernel may keep attributes
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching")]
+    attr_timeout: Duration,
+
+    /// Seconds that the kernel may keep names
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching")]
+    entry_timeout: Duration,
+
+    /// Tell apart two bind mounts of one file
+    #[arg(long, help_heading = "Caching")]
+    enable_mntid: bool,
+
+    /// Who answers requests
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    engine: Engine,
+
+    /// How requests come to the uring engine
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    transport: Transport,
+
+    /// How backing calls of the uring engine run
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    io: IoMode,
+
+    /// Pass O_DIRECT on to the backing files
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = "Engine")]
+    allow_direct_io: bool,
+
+    /// Requests in flight per worker [default: what --memory-cap allows]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096), help_heading = "Limits")]
+    queue_depth: Option<u32>,
+
+    /// Memory for payload buffers, over all workers [default: 256M, at most 1/8 of RAM]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
+    memory_cap: Option<u64>,
+
+    /// Largest write and read: 4096 to 1M, a multiple of 4096
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = max_write, help_heading = "Limits")]
+    max_write: u32,
+
+    /// Asynchronous requests that the kernel keeps outstanding [default: 16 per CPU, 64 to 1024]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..), help_heading = "Limits")]
+    max_background: Option<u16>,
+
+    /// Asynchronous requests at which the mount counts as congested [default: 3/4 of --max-background]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..), help_heading = "Limits")]
+    congestion_threshold: Option<u16>,
+
+    /// How far the kernel reads ahead; beyond 128K only as root [default: --max-write]
+    #[arg(long, value_name = "SIZE", value_parser = readahead, help_heading = "Limits")]
+    readahead: Option<u32>,
+
+    /// Print the table of latencies at the end, as SIGUSR1 does at any time
+    #[arg(long, help_heading = "Reports")]
+    stats_at_exit: bool,
+
+    /// off, error, warn, info, debug, trace, or a filter as in RUST_LOG
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = "Reports")]
+    log: String,
+}
+
+impl Invocation {
+    /// Reads the command line. `--help`, `--version` and usage errors end the process here (exit code 0, 0 and 2).
+    pub fn from_args() -> Invocation {
+        Invocation::try_from(Cli::parse()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+impl TryFrom<Cli> for Invocation {
+    type Error = clap::Error;
+
+    fn try_from(cli: Cli) -> Result<Invocation, clap::Error> {
+        let usage = |kind, line: String| Cli::command().error(kind, line);
+        let mut options = MountOptions { allow_other: cli.allow_other, ..MountOptions::default() };
+        for list in &cli.options {
+            options.apply(list).map_err(|line| usage(ErrorKind::InvalidValue, line))?;
+        }
+        if cli.engine == Engine::Pool && cli.transport == Transport::FuseUring {
+            let line = "--transport=fuse-uring needs the uring engine, and --engine=pool forbids it";
+            return Err(usage(ErrorKind::ArgumentConflict, line.to_owned()));
+        }
+        let machine = Machine::this().defaults();
+        let max_background = cli.max_background.unwrap_or(machine.max_background);
+        let congestion_threshold = cli.congestion_threshold.unwrap_or(three_quarters(max_background));
+        if congestion_threshold > max_background {
+            let line =
+                format!("--congestion-threshold={congestion_threshold} exceeds --max-background={max_background}");
+            return Err(usage(ErrorKind::InvalidValue, line));
+        }
+        let config = Config {
+            engine: cli.engine,
+            transport: cli.transport,
+            io: cli.io,
+            queue_depth: cli.queue_depth,
+            max_write: cli.max_write,
+            max_background,
+            congestion_threshold,
+            max_readahead: cli.readahead.unwrap_or(cli.max_write),
+            memory_cap: cli.memory_cap.unwrap_or(machine.memory_cap),
+            allow_direct_io: cli.allow_direct_io,
+            attr_timeout: cli.attr_timeout,
+            entry_timeout: cli.entry_timeout,
+            enable_mntid: cli.enable_mntid,
+            ..machine
+        };
+        let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
+        Ok(Invocation { source, mountpoint, config, options, stats_at_exit, log })
+    }
+}
+
+/// What the defaults are made from.
+struct Machine {
+    cpus: usize,
+    ram: u64,
+}
+
+impl Machine {
+    fn this() -> Machine {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let ram = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+            let kib = text.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok()?;
+            Some(kib << 10)
+        });
+        Machine { cpus, ram: ram.unwrap_or(u64::MAX) }
+    }
+
+    /// Every default that depends on the machine:
+    /// - 16 background requests per CPU. `max_background` also limits what FUSE-over-io_uring may have in flight, so
+    ///   the kernel's 12 for a whole mount would leave most workers idle; beyond 1024 they would only queue.
+    /// - payload buffers of 256 MiB, enough for 16 CPUs x 16 requests x 1 MiB, but no more than an eighth of RAM;
+    ///   the engine fits the queue depth to it.
+    fn defaults(&self) -> Config {
+        let max_background = (16 * self.cpus).clamp(64, 1024) as u16;
+        Config {
+            max_background,
+            congestion_threshold: three_quarters(max_background),
+            memory_cap: (self.ram / 8).min(256 << 20),
+            ..Config::default()
+        }
+    }
+}
+
+/// At least 1: the kernel takes 0 for "unset".
+fn three_quarters(count: u16) -> u16 {
+    (u32::from(count) * 3).div_ceil(4) as u16
+}
+
+/// Names for the values of an enum of `core::config`.
+macro_rules! named_values {
+    ($type:ident: $($variant:ident = $name:literal, $help:literal;)*) => {
+        impl ValueEnum for $type {
+            fn value_variants<'a>() -> &'a [$type] {
+                &[$($type::$variant),*]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(match self { $($type::$variant => PossibleValue::new($name).help($help)),* })
+            }
+        }
+    };
+}
+
+named_values!(Engine:
+    Auto = "auto", "uring where io_uring is allowed, else pool";
+    Uring = "uring", "one worker per CPU, each with its own io_uring";
+    Pool = "pool", "blocking readers of /dev/fuse";
+);
+named_values!(Transport:
+    Auto = "auto", "fuse-uring where the kernel offers it, else dev-fuse";
+    FuseUring = "fuse-uring", "FUSE-over-io_uring (Linux 6.14, switched on by root)";
+    DevFuse = "dev-fuse", "reads and writes of /dev/fuse";
+);
+named_values!(IoMode:
+    Auto = "auto", "inline while a call cannot block, on the ring when it would";
+    Ring = "ring", "on the ring whatever has an opcode there";
+    Inline = "inline", "plain system calls (to measure: a slow disk stalls a whole CPU's callers)";
+);
+
+/// Bytes: `4096`, `64K`, `1M`, `2G`.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((end, 'k' | 'K')) => (&text[..end], 10),
+        Some((end, 'm' | 'M')) => (&text[..end], 20),
+        Some((end, 'g' | 'G')) => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a size; write bytes, or a number with K, M or G".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
+}
+
+fn max_write(text: &str) -> Result<u32, String> {
+    match size(text)? {
+        bytes @ 4096..=0x10_0000 if bytes % 4096 == 0 => Ok(bytes as u32),
+        _ => Err("must be a multiple of 4096 from 4096 to 1M".to_owned()),
+    }
+}
+
+fn readahead(text: &str) -> Result<u32, String> {
+    u32::try_from(size(text)?).map_err(|_| "must be less than 4G".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// Checked here so that clap names the argument; applied in order later.
+fn mount_options(list: &str) -> Result<String, String> {
+    MountOptions::default().apply(list).map(|()| list.to_owned())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Invocation, clap::Error> {
+        let program = ["ptfs", "/src", "/mnt"];
+        Cli::try_parse_from(program.iter().chain(arguments)).and_then(Invocation::try_from)
+    }
+
+    fn error(arguments: &[&str]) -> String {
+        let error = parse(arguments).expect_err("a usage error");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_come_from_the_machine() {
+        let small = Machine { cpus: 1, ram: 1 << 30 }.defaults();
+        assert_eq!((small.max_background, small.congestion_threshold, small.memory_cap), (64, 48, 128 << 20));
+        let large = Machine { cpus: 256, ram: 1 << 40 }.defaults();
+        assert_eq!((large.max_background, large.congestion_threshold, large.memory_cap), (1024, 768, 256 << 20));
+        let config = parse(&[]).expect("no option is needed").config;
+        assert_eq!((config.max_write, config.max_readahead, config.queue_depth), (1 << 20, 1 << 20, None));
+        assert!(config.allow_direct_io && !config.enable_mntid);
+    }
+
+    #[test]
+    fn flags_reach_the_config() {
+        let config = parse(&[
+            "--engine=uring",
+            "--transport=dev-fuse",
+            "--io=ring",
+            "--queue-depth=8",
+            "--max-write=128K",
+            "--max-background=100",
+            "--readahead=2M",
+            "--memory-cap=1G",
+            "--allow-direct-io=false",
+            "--attr-timeout=0.5",
+            "--entry-timeout=0",
+            "--enable-mntid",
+        ])
+        .expect("all are valid")
+        .config;
+        assert_eq!((config.engine, config.transport, config.io), (Engine::Uring, Transport::DevFuse, IoMode::Ring));
+        assert_eq!((config.queue_depth, config.max_write, config.max_readahead), (Some(8), 128 << 10, 2 << 20));
+        assert_eq!((config.max_background, config.congestion_threshold), (100, 75));
+        assert_eq!((config.memory_cap, config.allow_direct_io, config.enable_mntid), (1 << 30, false, true));
+        assert_eq!((config.attr_timeout, config.entry_timeout), (Duration::from_millis(500), Duration::ZERO));
+    }
+
+    #[test]
+    fn mount_options_add_up() {
+        let options = parse(&["-o", "ro,suid", "--allow-other", "-orw,auto_unmount"]).expect("all are valid").options;
+        assert!(options.allow_other && options.auto_unmount && options.suid && !options.read_only);
+    }
+
+    #[test]
+    fn usage_errors_name_what_is_wrong() {
+        assert!(error(&["-o", "allow_othr"]).contains("'allow_other'"));
+        for text in ["0", "4095", "2M", "6000", "x", "", "K", "99999999999G", "-1"] {
+            assert!(error(&[&format!("--max-write={text}")]).contains("--max-write"), "{text}");
+        }
+        for text in ["-1", "NaN", "inf", "soon"] {
+            assert!(error(&[&format!("--attr-timeout={text}")]).contains("--attr-timeout"), "{text}");
+        }
+        assert!(error(&["--engine=pool", "--transport=fuse-uring"]).contains("--engine=pool"));
+        assert!(error(&["--max-background=8", "--congestion-threshold=9"]).contains("exceeds"));
+        assert!(error(&["--queue-depth=0"]).contains("--queue-depth"));
+        assert!(error(&["--log", "ptfs=loud"]).contains("--log"));
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64k"), Ok(64 << 10));
+        assert_eq!(size("3G"), Ok(3 << 30));
+        assert!(size("é").is_err());
+    }
+}

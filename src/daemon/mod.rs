@@ -1,0 +1,154 @@
+//! The process around an engine: command line, mount, signals, and an end that leaves nothing behind.
+
+mod choice;
+mod cli;
+mod handshake;
+mod mount;
+mod options;
+mod signals;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use tracing_subscriber::EnvFilter;
+
+use self::choice::Choice;
+use self::cli::Invocation;
+use self::mount::Mounted;
+use self::signals::{Desk, say_table};
+use crate::core::Core;
+use crate::core::config::Config;
+use crate::core::host::Host;
+use crate::core::ids::HostFd;
+use crate::ops::{self, engine::Session};
+use crate::stats::Stats;
+use crate::sys::fs::Linux;
+use crate::sys::signal::Signals;
+use crate::sys::{creds, limits, process};
+
+/// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line.
+pub fn main() -> ExitCode {
+    let invocation = Invocation::from_args();
+    start_logging(&invocation.log);
+    report_panics();
+    match serve(invocation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            say(line);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From the command line to the end of the mount.
+fn serve(invocation: Invocation) -> Result<(), String> {
+    let Invocation { source, mountpoint, mut config, options, stats_at_exit, .. } = invocation;
+    let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
+    config.fd_budget = limits::fd_budget(files);
+    let choice = Choice::make(&config)?;
+    let source = fs::canonicalize(&source).map_err(|error| format!("{}: {error}", source.display()))?;
+    // Before the mount, which may cover it.
+    let core = open_core(&source, config.clone()).map_err(|error| format!("{}: {error}", source.display()))?;
+    creds::drop_groups();
+    let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
+
+    // Dropped in reverse: on every way out the device closes before the mount is taken down (see `Mounted`).
+    let (mounted, device) = mount::mount(&source, &mountpoint, &options)?;
+    if mounted.path() != source && mounted.path().starts_with(&source) {
+        tracing::warn!("the mount point lies inside SOURCE: the mount contains itself, and must not be walked into");
+    }
+    // After the mount, whose mount point is made with the operator's umask.
+    process::clear_umask();
+    let device = File::from(device);
+    let init = handshake::handshake(&device, &choice.wants(&config))?;
+    Choice::accept(&config, &init)?;
+    if let Err(error) = mounted.set_readahead(config.max_readahead) {
+        tracing::debug!("readahead stays at {} bytes: {error}", init.max_readahead);
+    }
+
+    let stats = Arc::new(Stats::default());
+    let session = Session { core: Arc::new(core), device: device.into(), init, stats: Arc::clone(&stats) };
+    let outcome = attend(session, &choice, &source, &signals, &mounted, stats_at_exit);
+    drop(mounted);
+    if stats_at_exit {
+        say_table(&stats);
+    }
+    outcome
+}
+
+/// Runs the engine, and listens to signals meanwhile.
+fn attend(
+    session: Session,
+    choice: &Choice,
+    source: &Path,
+    signals: &Signals,
+    mounted: &Mounted,
+    stats_at_exit: bool,
+) -> Result<(), String> {
+    let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+    let stats = Arc::clone(&session.stats);
+    let desk = Desk { signals, ended: &ended, mounted, stats: &stats, stats_at_exit };
+    thread::scope(|scope| {
+        // Both go when the engine has ended, in whatever way: the device, so that no unmount waits for an answer that
+        // nobody gives; and then the pipe, which sends the listeners home.
+        let (alive, session) = (alive, session);
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn_scoped(scope, move || desk.attend(scope))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let ready = |started| choice.announce(source, mounted.path(), &session, &started);
+        let outcome = catch_unwind(AssertUnwindSafe(|| choice.run(&session, &ready)));
+        drop((session, alive));
+        match outcome {
+            Ok(result) => result.map_err(|error| format!("the engine failed: {error}")),
+            Err(_) => Err("the engine panicked: a bug in ptfs".to_owned()),
+        }
+    })
+}
+
+/// The tables of a mount of `source`.
+fn open_core(source: &Path, config: Config) -> io::Result<Core> {
+    let host = Linux::new()?;
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let root: OwnedFd = OpenOptions::new().read(true).custom_flags(flags).open(source)?.into();
+    let fd = HostFd(root.as_raw_fd());
+    let stat = host.stat(fd)?;
+    Ok(Core::new(config, &stat, root, ops::mount_of(&host, fd), host.is_local(fd)))
+}
+
+fn start_logging(filter: &str) {
+    tracing_subscriber::fmt()
+        // Checked by the command line.
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        // It would print them, and panic if standard error is a closed pipe.
+        .log_internal_errors(false)
+        .init();
+}
+
+/// Panics end the run (engines report those of their workers), and are shown whatever the log filter says.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        say(format_args!("thread '{}' {panic}", thread.name().unwrap_or("unnamed")));
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            say(backtrace);
+        }
+    }));
+}
+
+/// A line to the operator. Unlike `eprintln!` it does not panic when standard error is a closed pipe.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "ptfs: {line}");
+}

@@ -1,0 +1,217 @@
+//! `-o`: the mount options, by the names that mount(8) and libfuse gave them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// How the mount shows itself to the rest of the system.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MountOptions {
+    /// Let other users than the mounting one in.
+    pub allow_other: bool,
+    /// Take the mount down when the daemon dies, however it dies.
+    pub auto_unmount: bool,
+    /// Refuse to write.
+    pub read_only: bool,
+    /// Honour device nodes.
+    pub dev: bool,
+    /// Honour set-user-ID, set-group-ID and file capabilities.
+    pub suid: bool,
+    /// Refuse to execute.
+    pub noexec: bool,
+    /// Leave access times alone.
+    pub noatime: bool,
+    /// What `df` and `mount` show as the source, if not SOURCE.
+    pub fsname: Option<String>,
+    /// What follows `fuse.` in the type, if not `ptfs`.
+    pub subtype: Option<String>,
+}
+
+const NAMES: [&str; 15] = [
+    "allow_other",
+    "auto_unmount",
+    "default_permissions",
+    "dev",
+    "exec",
+    "fsname=",
+    "noatime",
+    "nodev",
+    "noexec",
+    "nosuid",
+    "ro",
+    "rw",
+    "subtype=",
+    "suid",
+    "atime",
+];
+
+impl MountOptions {
+    /// Takes in one `OPT[,OPT...]`; a comma inside a value is written `\,`. Later options win.
+    pub fn apply(&mut self, list: &str) -> Result<(), String> {
+        split(list).iter().filter(|option| !option.is_empty()).try_for_each(|option| self.set(option))
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), String> {
+        let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+        match (name, value) {
+            ("allow_other", None) => self.allow_other = true,
+            ("auto_unmount", None) => self.auto_unmount = true,
+            // The kernel checks permissions in any case: the daemon could not do it better.
+            ("default_permissions", None) => {}
+            ("ro", None) => self.read_only = true,
+            ("rw", None) => self.read_only = false,
+            ("dev", None) => self.dev = true,
+            ("nodev", None) => self.dev = false,
+            ("suid", None) => self.suid = true,
+            ("nosuid", None) => self.suid = false,
+            ("exec", None) => self.noexec = false,
+            ("noexec", None) => self.noexec = true,
+            ("atime", None) => self.noatime = false,
+            ("noatime", None) => self.noatime = true,
+            ("fsname", Some(value)) if !value.is_empty() => self.fsname = Some(value.to_owned()),
+            ("subtype", Some(value)) if !value.is_empty() => self.subtype = Some(value.to_owned()),
+            ("fsname" | "subtype", _) => return Err(format!("mount option '{name}' needs a value")),
+            _ => {
+                return Err(format!("unknown mount option '{option}'; the nearest known one is '{}'", nearest(option)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The flags of mount(2).
+    pub fn flags(&self) -> libc::c_ulong {
+        [
+            (self.read_only, libc::MS_RDONLY),
+            (!self.dev, libc::MS_NODEV),
+            (!self.suid, libc::MS_NOSUID),
+            (self.noexec, libc::MS_NOEXEC),
+            (self.noatime, libc::MS_NOATIME),
+        ]
+        .iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |flags, (_, flag)| flags | flag)
+    }
+
+    /// The type of the mount without `fuse.`.
+    pub fn subtype(&self) -> &str {
+        self.subtype.as_deref().unwrap_or("ptfs")
+    }
+
+    /// What `df` shows for a mount of `source`.
+    pub fn fsname<'a>(&'a self, source: &'a OsStr) -> &'a OsStr {
+        self.fsname.as_ref().map_or(source, OsStr::new)
+    }
+
+    /// The argument of `fusermount3 -o`: all but `auto_unmount`, which is ours to do.
+    pub fn for_fusermount(&self, source: &OsStr) -> OsString {
+        let mut list = b"default_permissions,fsname=".to_vec();
+        escape(self.fsname(source).as_bytes(), &mut list);
+        list.extend(b",subtype=");
+        escape(self.subtype().as_bytes(), &mut list);
+        for (set, name) in [
+            (self.allow_other, "allow_other"),
+            (self.read_only, "ro"),
+            (self.dev, "dev"),
+            (self.suid, "suid"),
+            (self.noexec, "noexec"),
+            (self.noatime, "noatime"),
+        ] {
+            if set {
+                list.push(b',');
+                list.extend(name.as_bytes());
+            }
+        }
+        OsString::from_vec(list)
+    }
+}
+
+fn escape(value: &[u8], list: &mut Vec<u8>) {
+    for &byte in value {
+        if matches!(byte, b',' | b'\\') {
+            list.push(b'\\');
+        }
+        list.push(byte);
+    }
+}
+
+/// Splits at commas; a backslash takes the next character's meaning away.
+fn split(list: &str) -> Vec<String> {
+    let mut options = vec![String::new()];
+    let mut characters = list.chars();
+    while let Some(character) = characters.next() {
+        match (character, options.last_mut()) {
+            (',', _) => options.push(String::new()),
+            ('\\', Some(last)) => last.extend(characters.next()),
+            (_, Some(last)) => last.push(character),
+            (_, None) => {}
+        }
+    }
+    options
+}
+
+/// The known option that the fewest edits make of `typed`.
+fn nearest(typed: &str) -> &'static str {
+    NAMES.iter().min_by_key(|name| edits(typed, name)).unwrap_or(&"ro")
+}
+
+/// Levenshtein's distance.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.bytes().enumerate() {
+            let change = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &str) -> Result<MountOptions, String> {
+        let mut options = MountOptions::default();
+        options.apply(list).map(|()| options)
+    }
+
+    #[test]
+    fn mounts_are_nosuid_and_nodev_unless_asked() {
+        assert_eq!(parse("").map(|options| options.flags()), Ok(libc::MS_NOSUID | libc::MS_NODEV));
+        assert_eq!(parse("dev,suid,ro").map(|options| options.flags()), Ok(libc::MS_RDONLY));
+        assert_eq!(parse("ro,rw,dev,nodev,suid,nosuid,noexec,exec"), Ok(MountOptions::default()));
+    }
+
+    #[test]
+    fn every_known_name_is_accepted() {
+        for name in NAMES {
+            let option = if name.ends_with('=') { format!("{name}x") } else { name.to_owned() };
+            assert!(parse(&option).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_named_with_its_neighbour() {
+        let error = parse("allow_othr").expect_err("no such option");
+        assert!(error.contains("'allow_othr'") && error.contains("'allow_other'"), "{error}");
+        let error = parse("subtyp=x").expect_err("no such option");
+        assert!(error.contains("'subtype='"), "{error}");
+        assert!(parse("ro=1").is_err() && parse("fsname").is_err() && parse("fsname=").is_err());
+    }
+
+    #[test]
+    fn commas_inside_a_value_survive_the_way_to_fusermount() {
+        let options = parse(r"fsname=a\,b\\c,ro").expect("valid");
+        assert_eq!(options.fsname.as_deref(), Some(r"a,b\c"));
+        let list = options.for_fusermount(OsStr::new("/x"));
+        assert_eq!(list, r"default_permissions,fsname=a\,b\\c,subtype=ptfs,ro");
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("ro", "ro"), 0);
+    }
+}

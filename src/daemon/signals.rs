@@ -1,0 +1,106 @@
+//! What the operator says to a running daemon, and the orderly end.
+
+use std::io::PipeReader;
+use std::thread::Scope;
+use std::time::Duration;
+
+use super::mount::{Mounted, Unmounted};
+use super::say;
+use crate::stats::Stats;
+use crate::sys::mount::sync_everything;
+use crate::sys::signal::{Event, Signals, ended_within};
+
+/// How long those who use the mount may go on after it was taken out of sight.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Everything that signals act on.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// Where signals arrive.
+    pub signals: &'a Signals,
+    /// Its other end closes when the engine has ended.
+    pub ended: &'a PipeReader,
+    /// What to take down.
+    pub mounted: &'a Mounted,
+    /// What to report.
+    pub stats: &'a Stats,
+    /// Whether to report at the end too.
+    pub stats_at_exit: bool,
+}
+
+impl Desk<'_> {
+    /// Attends to signals until the engine has ended. An unmount may take as long as writing back takes, so it has a
+    /// thread of its own, and a second signal is heard.
+    pub fn attend<'scope>(self, scope: &'scope Scope<'scope, '_>)
+    where
+        Self: 'scope,
+    {
+        let mut stopping = false;
+        loop {
+            match self.signals.wait(self.ended) {
+                Ok(Event::Ended) => return,
+                Ok(Event::Report) => say_table(self.stats),
+                Ok(Event::Stop(signal)) if !stopping => {
+                    stopping = true;
+                    tracing::info!("{signal}: unmounting {}", self.mounted.path().display());
+                    let stop = std::thread::Builder::new().name("unmount".to_owned());
+                    if let Err(error) = stop.spawn_scoped(scope, move || self.stop()) {
+                        self.quit(&format!("cannot start a thread to unmount: {error}"));
+                    }
+                }
+                Ok(Event::Stop(signal)) => self.quit(&format!("{signal} again: leaving at once")),
+                Err(error) => return say(format_args!("signals are not heard any more: {error}")),
+            }
+        }
+    }
+
+    /// The engine ends when the kernel has seen the last of the mount; this brings that about.
+    fn stop(self) {
+        let path = self.mounted.path().display();
+        let grace = GRACE.as_secs();
+        match self.mounted.unmount() {
+            Ok(Unmounted::Gone) if ended_within(self.ended, Duration::from_secs(1)) => return,
+            Ok(Unmounted::Gone) => {
+                say(format_args!(
+                    "{path} is still in use elsewhere (another mount namespace?); that may last {grace} s"
+                ));
+            }
+            Ok(Unmounted::Busy) => {
+                say(format_args!("{path} is in use: hidden now; open files go on working for up to {grace} s"));
+                self.mounted.detach();
+            }
+            Err(line) => {
+                say(line);
+                self.mounted.detach();
+            }
+        }
+        if ended_within(self.ended, GRACE) {
+            return;
+        }
+        // No path leads there any more, so no fsync or syncfs: only sync(2) still finds its dirty pages.
+        sync_everything();
+        if ended_within(self.ended, Duration::ZERO) {
+            return;
+        }
+        say("still in use: leaving; open files give errors from now on");
+        if self.mounted.abort().is_ok() && ended_within(self.ended, GRACE) {
+            return;
+        }
+        self.quit("the connection ends with the process");
+    }
+
+    /// Leaves without waiting for anybody.
+    fn quit(self, why: &str) -> ! {
+        say(why);
+        self.mounted.abandon();
+        if self.stats_at_exit {
+            say_table(self.stats);
+        }
+        std::process::exit(1)
+    }
+}
+
+/// Prints the table of latencies.
+pub fn say_table(stats: &Stats) {
+    say(format_args!("latency from reaping a request to its answer\n{}", stats.snapshot()));
+}

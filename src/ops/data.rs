@@ -1,0 +1,177 @@
+//! Open files: OPEN to RELEASE.
+
+use std::os::fd::AsRawFd;
+
+use crate::core::Core;
+use crate::core::handles::{Kind, Opened};
+use crate::core::host::{Host, Result};
+use crate::core::ids::{Fh, HostFd, NodeId};
+use crate::protocol::abi::{CopyFileRangeOut, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
+use crate::protocol::{Caller, Errno, Reply};
+
+use super::answer::Answer;
+use super::os::Os;
+use super::reach::{self, reach};
+
+/// `O_ACCMODE`, `O_APPEND`, `O_TRUNC` and `O_DIRECT` as the client's kernel, which is this host's, defines them.
+pub const ACCESS_MODE: u32 = 3;
+const O_APPEND: u32 = 0o2000;
+const O_TRUNC: u32 = 0o1000;
+/// See [`ACCESS_MODE`]; its value differs between architectures.
+pub const O_DIRECT: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o200000 } else { 0o40000 };
+
+/// The flags for the backing file.
+pub fn backing_flags(core: &Core, flags: u32) -> u32 {
+    if core.config.allow_direct_io { flags } else { flags & !O_DIRECT }
+}
+
+/// `struct fuse_open_out`.
+pub fn open_out(core: &Core, file: &Opened<'_>, keep_cache: bool) -> OpenOut {
+    // Only what waits for a server has anything to say at close(2); local filesystems have no flush.
+    let flush = if core.devices.all_local() { FOPEN_NOFLUSH } else { 0 };
+    let keep = if keep_cache { FOPEN_KEEP_CACHE } else { 0 };
+    OpenOut { fh: file.fh().0, open_flags: flush | keep, backing_id: 0 }
+}
+
+/// The bytes as the reply's body.
+pub fn payload<'c, O: Os>(os: &O, bytes: &[u8]) -> Result<Answer<'c>> {
+    os.fill(|buf| {
+        buf.get_mut(..bytes.len()).ok_or(Errno::ERANGE)?.copy_from_slice(bytes);
+        Ok(Reply::Payload(bytes.len() as u32).into())
+    })
+}
+
+/// OPEN.
+pub async fn open<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    nodeid: NodeId,
+    flags: u32,
+    kill_suidgid: bool,
+) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let permit = reach::reserve(core, os)?;
+    let (fd, backing) = (node.fd, backing_flags(core, flags));
+    let file = if flags & O_TRUNC != 0 {
+        let keep = caller.uid == 0 && !kill_suidgid;
+        os.offload(move |host| host.keeping_suid(keep, || host.open(fd, backing))).await?
+    } else {
+        os.open(fd, backing).await?
+    };
+    let stat = os.stat(HostFd(file.as_raw_fd())).await?;
+    // The kernel's pages are good as long as the host's file is what it was at the last open.
+    let keep_cache = node.pin.content_unchanged(stat.content_key());
+    let kind = Kind { direct: backing & O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, directory: false };
+    let file = core.handles.insert(permit, file, kind);
+    Ok(Answer::file(Reply::Open(open_out(core, &file, keep_cache)), file))
+}
+
+/// READ.
+pub async fn read<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, offset: u64, size: u32) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    let len = os.read(&file, offset, size).await?;
+    Ok(Reply::Payload(len as u32).into())
+}
+
+/// What WRITE asks.
+#[allow(missing_docs, reason = "the fields are those of Op::Write")]
+pub struct Write<'a> {
+    pub fh: Fh,
+    pub offset: u64,
+    pub data: &'a [u8],
+    pub flags: u32,
+    pub cache: bool,
+    pub kill_suidgid: bool,
+}
+
+/// WRITE.
+pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'_>) -> Result<Answer<'c>> {
+    let file = core.handles.get(w.fh)?;
+    let keep = caller.uid == 0 && !w.kill_suidgid;
+    let append = w.flags & O_APPEND != 0 && !w.cache;
+    let written = match os.write(&file, w.data, w.offset, append, keep).await {
+        // Written back from a mapping, the end of the file need not be aligned as O_DIRECT wants it.
+        Err(Errno::EINVAL) if file.direct() && w.cache => {
+            const O_WRONLY: u32 = 1;
+            let (fd, data, offset) = (file.fd(), w.data.to_vec(), w.offset);
+            os.offload(move |host| {
+                let buffered = host.open(fd, O_WRONLY)?;
+                host.write(HostFd(buffered.as_raw_fd()), &data, offset, false)
+            })
+            .await?
+        }
+        written => written?,
+    };
+    Ok(Reply::Write(WriteOut { size: written as u32, ..Default::default() }).into())
+}
+
+/// FSYNC and FSYNCDIR.
+pub async fn fsync<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, datasync: bool) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    os.fsync(&file, datasync).await?;
+    Ok(Reply::Ok.into())
+}
+
+/// FLUSH: one for each close(2).
+pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, fh: Fh) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    if !core.devices.all_local() {
+        let fd = file.fd();
+        os.offload(move |host| host.flush(fd)).await?;
+    }
+    Ok(Reply::Ok.into())
+}
+
+/// FALLOCATE.
+pub async fn fallocate<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    fh: Fh,
+    mode: u32,
+    range: (u64, u64),
+) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    os.fallocate(&file, mode, range, caller.uid == 0).await?;
+    Ok(Reply::Ok.into())
+}
+
+/// LSEEK: the kernel asks for SEEK_DATA and SEEK_HOLE only.
+pub async fn lseek<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, offset: u64, whence: u32) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    let fd = file.fd();
+    let offset = os.offload(move |host| host.lseek(fd, offset, whence)).await?;
+    Ok(Reply::Lseek(LseekOut { offset }).into())
+}
+
+/// COPY_FILE_RANGE, and COPY_FILE_RANGE_64 (`wide`).
+pub async fn copy_file_range<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    (fh_in, off_in): (Fh, u64),
+    (fh_out, off_out): (Fh, u64),
+    (len, flags, wide): (u64, u64, bool),
+) -> Result<Answer<'c>> {
+    let (from, to) = (core.handles.get(fh_in)?, core.handles.get(fh_out)?);
+    let (fd_in, fd_out, keep) = (from.fd(), to.fd(), caller.uid == 0);
+    // The narrow reply counts in 32 bits; a short copy is always a good answer.
+    let len = if wide { len } else { len.min(0x7fff_f000) };
+    let copied = os
+        .offload(move |host| {
+            host.keeping_suid(keep, || host.copy_file_range((fd_in, off_in), (fd_out, off_out), len, flags))
+        })
+        .await?;
+    Ok(match wide {
+        true => Reply::Copied(CopyFileRangeOut { bytes_copied: copied }),
+        false => Reply::Write(WriteOut { size: copied as u32, ..Default::default() }),
+    }
+    .into())
+}
+
+/// RELEASE and RELEASEDIR.
+pub fn release<'c>(core: &Core, fh: Fh) -> Result<Answer<'c>> {
+    core.handles.release(fh)?;
+    Ok(Reply::Ok.into())
+}

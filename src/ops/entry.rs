@@ -1,0 +1,133 @@
+//! LOOKUP, GETATTR, STATX, SETATTR: names to nodes, and what a node is like.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::attr::Stat;
+use crate::core::host::{Host, Result};
+use crate::core::ids::{Dev, Fh, HostFd, NodeId};
+use crate::core::nodes::Counted;
+use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
+use crate::protocol::{Caller, Reply, Setattr};
+
+use super::answer::Answer;
+use super::os::Os;
+use super::reach::{self, Place, reach};
+
+/// LOOKUP.
+pub async fn lookup<'c, O: Os>(core: &'c Core, os: &O, parent: NodeId, name: &CStr) -> Result<Answer<'c>> {
+    let dir = reach(core, os, parent).await?;
+    let fd = os.anchor(dir.fd, name).await?;
+    let stat = os.stat(HostFd(fd.as_raw_fd())).await?;
+    found(core, os, (parent, Some(name)), fd, &stat).await
+}
+
+/// The entry of a file just seen or made, counted. The parent is pinned by the caller.
+pub async fn found<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    place: Place<'_>,
+    fd: OwnedFd,
+    stat: &Stat,
+) -> Result<Answer<'c>> {
+    let (node, dev) = reach::count(core, os, place, fd, stat).await?;
+    Ok(Answer::node(Reply::Entry(entry(core, &node, dev, stat)), node))
+}
+
+/// `struct fuse_entry_out`.
+pub fn entry(core: &Core, node: &Counted<'_>, dev: Dev, stat: &Stat) -> EntryOut {
+    let (entry_valid, entry_valid_nsec) = timeout(core.config.entry_timeout);
+    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
+    EntryOut {
+        nodeid: node.nodeid().0,
+        generation: node.nodeid().0 >> 32,
+        entry_valid,
+        attr_valid,
+        entry_valid_nsec,
+        attr_valid_nsec,
+        attr: stat.attr(core.devices.shown_ino(dev, stat, stat.ino)),
+    }
+}
+
+fn timeout(time: Duration) -> (u64, u32) {
+    (time.as_secs(), time.subsec_nanos())
+}
+
+/// The stat of a node, through an open file if one is named: that works where the node itself is gone.
+async fn stat<O: Os>(core: &Core, os: &O, nodeid: NodeId, fh: Option<Fh>) -> Result<(Stat, u64)> {
+    let stat = match fh {
+        Some(fh) => {
+            let file = core.handles.get(fh)?;
+            os.stat(file.fd()).await?
+        }
+        None => {
+            let node = reach(core, os, nodeid).await?;
+            os.stat(node.fd).await?
+        }
+    };
+    let dev = core.devices.find(&stat).unwrap_or_default();
+    Ok((stat, core.devices.shown_ino(dev, &stat, stat.ino)))
+}
+
+/// GETATTR.
+pub async fn getattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Option<Fh>) -> Result<Answer<'c>> {
+    let (stat, ino) = stat(core, os, nodeid, fh).await?;
+    Ok(attr(core, &stat, ino))
+}
+
+fn attr<'c>(core: &Core, stat: &Stat, ino: u64) -> Answer<'c> {
+    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
+    Reply::Attr(AttrOut { attr_valid, attr_valid_nsec, attr: stat.attr(ino), ..Default::default() }).into()
+}
+
+/// STATX.
+pub async fn statx<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Option<Fh>) -> Result<Answer<'c>> {
+    let (stat, ino) = stat(core, os, nodeid, fh).await?;
+    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
+    Ok(Reply::Statx(StatxOut { attr_valid, attr_valid_nsec, stat: stat.statx(ino), ..Default::default() }).into())
+}
+
+/// SETATTR.
+pub async fn setattr<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    nodeid: NodeId,
+    set: Setattr,
+) -> Result<Answer<'c>> {
+    const O_WRONLY: u32 = 1;
+    let file = set.fh.map(|fh| core.handles.get(fh)).transpose()?;
+    let node = match &file {
+        Some(_) => None,
+        None => Some(reach(core, os, nodeid).await?),
+    };
+    let (fd, open) = match (&file, &node) {
+        (Some(file), _) => (file.fd(), true),
+        (None, Some(node)) => (node.fd, false),
+        (None, None) => return Err(crate::protocol::Errno::ESTALE),
+    };
+    let keep = caller.uid == 0 && !set.kill_suidgid;
+    let stat = os
+        .offload(move |host| {
+            host.keeping_suid(keep, || {
+                if set.uid.is_some() || set.gid.is_some() {
+                    host.chown(fd, set.uid, set.gid)?;
+                }
+                match set.size {
+                    Some(size) if open => host.ftruncate(fd, size)?,
+                    Some(size) => host.ftruncate(HostFd(host.open(fd, O_WRONLY)?.as_raw_fd()), size)?,
+                    None => {}
+                }
+                host.keeping_suid(true, || set.mode.map_or(Ok(()), |mode| host.chmod(fd, mode)))?;
+                if set.atime.is_some() || set.mtime.is_some() {
+                    host.utimens(fd, set.atime, set.mtime)?;
+                }
+                host.stat(fd)
+            })
+        })
+        .await?;
+    let dev = core.devices.find(&stat).unwrap_or_default();
+    Ok(attr(core, &stat, core.devices.shown_ino(dev, &stat, stat.ino)))
+}

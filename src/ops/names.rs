@@ -1,0 +1,184 @@
+//! Operations that make, move and remove names.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::core::Core;
+use crate::core::attr::Stat;
+use crate::core::handles::Kind;
+use crate::core::host::{Host, Making, Result};
+use crate::core::ids::{HostFd, NodeId};
+use crate::core::nodes::{Count, Sighting};
+use crate::protocol::{Caller, Errno, Reply};
+
+use super::answer::Answer;
+use super::data::{self, ACCESS_MODE};
+use super::entry::{entry, found};
+use super::os::Os;
+use super::reach::{self, known, reach};
+
+/// RENAME_EXCHANGE of renameat2(2).
+const RENAME_EXCHANGE: u32 = 2;
+
+/// MKDIR, MKNOD, SYMLINK: `make` does it on the host.
+pub async fn make<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    parent: NodeId,
+    name: &CStr,
+    make: impl FnOnce(&O::Host, HostFd, &CStr) -> Result<()> + Send + 'static,
+) -> Result<Answer<'c>> {
+    let dir = reach(core, os, parent).await?;
+    let (at, owned) = (dir.fd, name.to_owned());
+    let made = os.offload(move |host| {
+        make(host, at, &owned)?;
+        let fd = host.anchor(at, &owned)?;
+        let stat = host.stat(HostFd(fd.as_raw_fd()))?;
+        Ok((fd, stat))
+    });
+    let (fd, stat) = made.await?;
+    found(core, os, (parent, Some(name)), fd, &stat).await
+}
+
+/// CREATE.
+pub async fn create<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    parent: NodeId,
+    name: &CStr,
+    making: Making,
+    (flags, mode): (u32, u32),
+) -> Result<Answer<'c>> {
+    const O_EXCL: u32 = 0o200;
+    let dir = reach(core, os, parent).await?;
+    let permit = reach::reserve(core, os)?;
+    let backing = data::backing_flags(core, flags);
+    let (at, owned) = (dir.fd, name.to_owned());
+    let made = os.offload(move |host| with_anchor(host, host.create(&making, at, &owned, backing, mode)?)).await;
+    let (file, fd, stat) = match made {
+        // It appeared behind the kernel's back, which has not checked the right to open it: let it look again.
+        Err(Errno::EEXIST) if flags & O_EXCL == 0 => return Err(Errno::ESTALE),
+        made => made?,
+    };
+    let (node, dev) = reach::count(core, os, (parent, Some(name)), fd, &stat).await?;
+    let file = core.handles.insert(permit, file, kind_of(backing));
+    let reply = Reply::Create(entry(core, &node, dev, &stat), data::open_out(core, &file, false));
+    Ok(Answer::created(reply, node, file))
+}
+
+/// TMPFILE.
+pub async fn tmpfile<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    parent: NodeId,
+    making: Making,
+    (flags, mode): (u32, u32),
+) -> Result<Answer<'c>> {
+    let dir = reach(core, os, parent).await?;
+    let permit = reach::reserve(core, os)?;
+    let backing = data::backing_flags(core, flags);
+    let at = dir.fd;
+    let made = os.offload(move |host| with_anchor(host, host.tmpfile(&making, at, backing, mode)?));
+    let (file, fd, stat) = made.await?;
+    let (node, dev) = reach::count(core, os, (parent, None), fd, &stat).await?;
+    let file = core.handles.insert(permit, file, kind_of(backing));
+    let reply = Reply::Create(entry(core, &node, dev, &stat), data::open_out(core, &file, false));
+    Ok(Answer::created(reply, node, file))
+}
+
+fn kind_of(backing: u32) -> Kind {
+    Kind { direct: backing & data::O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, directory: false }
+}
+
+fn with_anchor<H: Host>(host: &H, file: OwnedFd) -> Result<(OwnedFd, OwnedFd, Stat)> {
+    let raw = HostFd(file.as_raw_fd());
+    let (anchor, stat) = (host.reanchor(raw)?, host.stat(raw)?);
+    Ok((file, anchor, stat))
+}
+
+/// LINK.
+pub async fn link<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    oldnodeid: NodeId,
+    parent: NodeId,
+    name: &CStr,
+) -> Result<Answer<'c>> {
+    let (node, dir) = (reach(core, os, oldnodeid).await?, reach(core, os, parent).await?);
+    let (from, at, owned) = (node.fd, dir.fd, name.to_owned());
+    let linked = os.offload(move |host| {
+        host.link(from, at, &owned)?;
+        host.stat(from)
+    });
+    let stat = linked.await?;
+    let dev = node.pin.dev();
+    let seen = Sighting { dev, ino: stat.ino, parent, name: Some(name), handle: None };
+    match core.nodes.count(&seen, None) {
+        Count::Node(counted) => Ok(Answer::node(Reply::Entry(entry(core, &counted, dev, &stat)), counted)),
+        // The node is pinned and holds its descriptor, unless another file has its identity now.
+        Count::NeedHandle(_) => Err(Errno::ESTALE),
+    }
+}
+
+/// UNLINK and RMDIR.
+pub async fn remove<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    parent: NodeId,
+    name: &CStr,
+    directory: bool,
+) -> Result<Answer<'c>> {
+    let dir = reach(core, os, parent).await?;
+    let node = known(core, os, dir.fd, name).await;
+    match directory {
+        true => os.rmdir(dir.fd, name).await?,
+        false => os.unlink(dir.fd, name).await?,
+    }
+    if let Some(node) = node {
+        node.lost_a_name(core, os).await;
+    }
+    Ok(Reply::Ok.into())
+}
+
+/// RENAME and RENAME2.
+pub async fn rename<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    (parent, name): (NodeId, &CStr),
+    (newparent, newname): (NodeId, &CStr),
+    flags: u32,
+) -> Result<Answer<'c>> {
+    let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
+    let moved = known(core, os, dir.fd, name).await;
+    let target = known(core, os, newdir.fd, newname).await;
+    os.rename((dir.fd, name), (newdir.fd, newname), flags).await?;
+    // Two names of one file: rename(2) does nothing.
+    let same = matches!((&moved, &target), (Some(a), Some(b)) if a.pin.nodeid() == b.pin.nodeid());
+    if same && flags & RENAME_EXCHANGE == 0 {
+        return Ok(Reply::Ok.into());
+    }
+    if let Some(target) = target {
+        if flags & RENAME_EXCHANGE != 0 {
+            target.pin.renamed(parent, name);
+        } else {
+            target.lost_a_name(core, os).await;
+        }
+    }
+    if let Some(moved) = moved {
+        moved.pin.renamed(newparent, newname);
+    }
+    Ok(Reply::Ok.into())
+}
+
+/// For whom something is made.
+pub fn making(caller: Caller, umask: u32) -> Making {
+    Making { caller, umask }
+}
+
+/// READLINK.
+pub async fn readlink<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let fd = node.fd;
+    let target = os.offload(move |host| host.readlink(fd)).await?;
+    data::payload(os, &target)
+}

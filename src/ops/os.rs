@@ -1,0 +1,74 @@
+//! The only door to the host: which of its calls an engine may run elsewhere.
+
+use std::ffi::CStr;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+
+use crate::core::attr::Stat;
+use crate::core::handles::File;
+use crate::core::host::{Host, Result};
+use crate::core::ids::HostFd;
+use crate::core::nodes::Closing;
+
+/// One request's way to the host. An engine gives each request its own.
+///
+/// Calls that have no method here go through [`Os::offload`], and may block there; nothing else may.
+pub trait Os {
+    /// The host's calls.
+    type Host: Host;
+
+    /// For calls that do not block (see [`Host`]).
+    fn host(&self) -> &Self::Host;
+
+    /// Runs `f` where it may block.
+    fn offload<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Self::Host) -> Result<R> + Send + 'static,
+    ) -> impl Future<Output = Result<R>>;
+
+    /// Gives `f` the payload buffer to write the reply's body into, from its start. Names and data of the request
+    /// that are borrowed from the same buffer are gone afterwards.
+    fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R;
+
+    /// [`Host::anchor`].
+    fn anchor(&self, dir: HostFd, name: &CStr) -> impl Future<Output = Result<OwnedFd>>;
+    /// [`Host::stat`].
+    fn stat(&self, fd: HostFd) -> impl Future<Output = Result<Stat>>;
+    /// [`Host::open`], without O_TRUNC.
+    fn open(&self, anchor: HostFd, flags: u32) -> impl Future<Output = Result<OwnedFd>>;
+    /// [`Host::read`] of `size` bytes into the reply's body.
+    fn read(&self, file: &File<'_>, offset: u64, size: u32) -> impl Future<Output = Result<usize>>;
+    /// [`Host::write`], [`Host::keeping_suid`] or not.
+    fn write(
+        &self,
+        file: &File<'_>,
+        data: &[u8],
+        offset: u64,
+        append: bool,
+        keep_suid: bool,
+    ) -> impl Future<Output = Result<usize>>;
+    /// [`Host::fsync`].
+    fn fsync(&self, file: &File<'_>, datasync: bool) -> impl Future<Output = Result<()>>;
+    /// [`Host::fallocate`], [`Host::keeping_suid`] or not.
+    fn fallocate(
+        &self,
+        file: &File<'_>,
+        mode: u32,
+        range: (u64, u64),
+        keep_suid: bool,
+    ) -> impl Future<Output = Result<()>>;
+    /// [`Host::unlink`].
+    fn unlink(&self, dir: HostFd, name: &CStr) -> impl Future<Output = Result<()>>;
+    /// [`Host::rmdir`].
+    fn rmdir(&self, dir: HostFd, name: &CStr) -> impl Future<Output = Result<()>>;
+    /// [`Host::rename`].
+    fn rename(
+        &self,
+        from: (HostFd, &CStr),
+        to: (HostFd, &CStr),
+        flags: u32,
+    ) -> impl Future<Output = Result<()>>;
+
+    /// Closes what the tables gave up, where it may block if it may.
+    fn close(&self, closing: Closing);
+}

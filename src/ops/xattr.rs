@@ -1,0 +1,122 @@
+//! Extended attributes, POSIX ACLs among them, and STATFS.
+
+use std::ffi::CStr;
+
+use crate::core::Core;
+use crate::core::host::{Host, Result};
+use crate::core::ids::NodeId;
+use crate::protocol::abi::{GetxattrOut, StatfsOut};
+use crate::protocol::{Caller, Reply};
+
+use super::answer::Answer;
+use super::data;
+use super::os::Os;
+use super::reach::reach;
+
+/// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX` of linux/limits.h.
+const LARGEST: u32 = 65536;
+const S_ISGID: u32 = 0o2000;
+
+/// SETXATTR. `acl_kill_sgid`: the caller may not keep SGID on a file whose ACL it sets.
+pub async fn setxattr<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    nodeid: NodeId,
+    (name, value): (&CStr, &[u8]),
+    flags: u32,
+    acl_kill_sgid: bool,
+) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let (fd, name, value) = (node.fd, name.to_owned(), value.to_vec());
+    os.offload(move |host| {
+        host.setxattr(fd, &name, &value, flags)?;
+        if acl_kill_sgid {
+            let mode = host.stat(fd)?.mode;
+            if mode & S_ISGID != 0 {
+                host.chmod(fd, mode & !S_ISGID)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Reply::Ok.into())
+}
+
+/// GETXATTR.
+pub async fn getxattr<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    nodeid: NodeId,
+    name: &CStr,
+    size: u32,
+) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let (fd, name) = (node.fd, name.to_owned());
+    answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await
+}
+
+/// LISTXATTR. As on the host, `trusted.` names are root's to see.
+pub async fn listxattr<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    nodeid: NodeId,
+    size: u32,
+) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let fd = node.fd;
+    if caller.uid == 0 {
+        return answer(os, size, move |host, buf| host.listxattr(fd, buf)).await;
+    }
+    answer(os, size, move |host, buf| {
+        let mut all = vec![0; LARGEST as usize];
+        let len = host.listxattr(fd, &mut all)?;
+        let visible: Vec<u8> = all[..len]
+            .split_inclusive(|&b| b == 0)
+            .filter(|name| !name.starts_with(b"trusted."))
+            .flatten()
+            .copied()
+            .collect();
+        if !buf.is_empty() {
+            buf.get_mut(..visible.len()).ok_or(crate::protocol::Errno::ERANGE)?.copy_from_slice(&visible);
+        }
+        Ok(visible.len())
+    })
+    .await
+}
+
+/// A value of at most `size` bytes, or with size 0 its length alone.
+async fn answer<'c, O: Os>(
+    os: &O,
+    size: u32,
+    get: impl FnOnce(&O::Host, &mut [u8]) -> Result<usize> + Send + 'static,
+) -> Result<Answer<'c>> {
+    let (value, len) = os
+        .offload(move |host| {
+            let mut value = vec![0; size.min(LARGEST) as usize];
+            let len = get(host, &mut value)?;
+            value.truncate(len);
+            Ok((value, len))
+        })
+        .await?;
+    match size {
+        0 => Ok(Reply::Xattr(GetxattrOut { size: len as u32, ..Default::default() }).into()),
+        _ => data::payload(os, &value),
+    }
+}
+
+/// REMOVEXATTR.
+pub async fn removexattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, name: &CStr) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let (fd, name) = (node.fd, name.to_owned());
+    os.offload(move |host| host.removexattr(fd, &name)).await?;
+    Ok(Reply::Ok.into())
+}
+
+/// STATFS.
+pub async fn statfs<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let fd = node.fd;
+    let st = os.offload(move |host| host.statfs(fd)).await?;
+    Ok(Reply::Statfs(StatfsOut { st }).into())
+}

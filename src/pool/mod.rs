@@ -1,0 +1,249 @@
+//! The portable engine: threads that read `/dev/fuse`, finish one operation, and read again.
+//!
+//! Every host call is ready at once, so a worker polls the future of an operation a single time.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread::Scope;
+use std::time::Instant;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::core::attr::Stat;
+use crate::core::handles::File;
+use crate::core::host::{Host, Result};
+use crate::core::ids::HostFd;
+use crate::core::nodes::Closing;
+use crate::ops::engine::{self, Session, Started};
+use crate::ops::{Answer, Os, serve};
+use crate::protocol::{Errno, Reply, Request, decode};
+use crate::stats::{OpKind, Recorder};
+use crate::sys::{creds, device, fs::Linux, process};
+
+/// Threads at the start and at most: enough that some slow reads do not stop the rest.
+const FIRST: usize = 4;
+const MOST: usize = 64;
+
+struct Pool<'e> {
+    session: &'e Session,
+    host: Linux,
+    /// Threads that wait for a request.
+    idle: AtomicUsize,
+    threads: AtomicUsize,
+    panicked: AtomicBool,
+    failed: Mutex<Option<io::Error>>,
+}
+
+/// Serves until the mount is gone.
+pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result<()> {
+    let pool = Pool {
+        session,
+        host: Linux::new()?,
+        idle: AtomicUsize::new(0),
+        threads: AtomicUsize::new(0),
+        panicked: AtomicBool::new(false),
+        failed: Mutex::new(None),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..FIRST {
+            pool.grow(scope)?;
+        }
+        on_ready(Started {
+            transport: "/dev/fuse",
+            workers: MOST,
+            depth: 1,
+            payload_bytes: (2 * MOST * session.init.request_size()) as u64,
+            why_not_fast: None,
+        });
+        Ok(())
+    })
+    .and_then(|()| match pool.failed.into_inner() {
+        Ok(None) if pool.panicked.into_inner() => Err(io::Error::other("a worker panicked: a bug in ptfs")),
+        Ok(Some(error)) => Err(error),
+        _ => Ok(()),
+    })
+}
+
+impl Pool<'_> {
+    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> io::Result<()> {
+        let number = self.threads.fetch_add(1, Ordering::Relaxed);
+        if number >= MOST {
+            self.threads.fetch_sub(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        let device = device::clone(self.session.device.as_fd(), false)?;
+        self.idle.fetch_add(1, Ordering::Relaxed);
+        let work = move || {
+            if let Err(error) = self.work(scope, &device) {
+                *self.failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);
+            }
+        };
+        std::thread::Builder::new().name(format!("pool-{number}")).spawn_scoped(scope, work).map(drop)
+    }
+
+    fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &OwnedFd) -> io::Result<()> {
+        creds::own_umask()?;
+        let stats = self.session.stats.register();
+        let mut request = Pages::new(self.session.init.request_size());
+        let reply = RefCell::new(Pages::new(self.session.init.payload_size()));
+        loop {
+            let bytes = match device::read(device, request.bytes()) {
+                Ok(bytes) => bytes,
+                // The request was interrupted before it was read; or we were.
+                Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => continue,
+                Err(Errno::ENODEV) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            };
+            if self.idle.fetch_sub(1, Ordering::Relaxed) == 1
+                && let Err(error) = self.grow(scope)
+            {
+                tracing::debug!("no more threads: {error}");
+            }
+            self.answer(device, bytes, &reply, &stats);
+            self.idle.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn answer(&self, device: &OwnedFd, bytes: &[u8], reply: &RefCell<Pages>, stats: &Recorder) {
+        let start = Instant::now();
+        let (header, op_in, payload) = match decode::split(bytes) {
+            Ok(parts) => parts,
+            Err(error) => return tracing::warn!("a request that cannot be read: {error}"),
+        };
+        let unique = crate::protocol::Unique(header.unique);
+        let (answer, kind) = match decode::decode(&header, op_in, payload) {
+            Ok(request) => (self.serve(request, reply), OpKind::of(&request.op)),
+            Err(_) if !decode::is_answered(header.opcode) => return,
+            Err(error) => (error.errno().into(), OpKind::Unsupported),
+        };
+        let (errno, moved) = (answer.reply.errno(), answer.reply.moved());
+        if !matches!(answer.reply, Reply::None) {
+            let mut payload = reply.borrow_mut();
+            let body = payload.bytes();
+            let written = answer.reply.encode(body).and_then(|len| {
+                let header = answer.reply.header(unique, len);
+                device::write(device, header.as_bytes(), body.get(..len).unwrap_or_default())
+            });
+            match written {
+                Ok(()) => answer.commit(),
+                // The request is gone (its caller was killed, or the mount is): what it was given is taken back.
+                Err(_) => drop(answer),
+            }
+        }
+        stats.record(kind, start.elapsed(), errno, moved);
+    }
+
+    fn serve(&self, request: Request<'_>, reply: &RefCell<Pages>) -> Answer<'_> {
+        let os = Here { host: &self.host, reply };
+        let core = &*self.session.core;
+        let alarm = || {
+            self.panicked.store(true, Ordering::Relaxed);
+            process::ask_to_stop();
+        };
+        match engine::poll(pin!(serve(core, &os, request)), alarm) {
+            Poll::Ready(answer) => answer,
+            // No call of this engine is ever pending.
+            Poll::Pending => Errno::EIO.into(),
+        }
+    }
+}
+
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
+#[repr(C, align(4096))]
+struct Page([u8; 4096]);
+
+/// A buffer aligned for O_DIRECT.
+struct Pages(Vec<Page>);
+
+impl Pages {
+    fn new(bytes: usize) -> Pages {
+        Pages(vec![Page([0; 4096]); bytes.div_ceil(4096)])
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self.0.as_mut_slice().as_mut_bytes()
+    }
+}
+
+/// Host calls on the spot.
+struct Here<'e> {
+    host: &'e Linux,
+    reply: &'e RefCell<Pages>,
+}
+
+impl Os for Here<'_> {
+    type Host = Linux;
+
+    fn host(&self) -> &Linux {
+        self.host
+    }
+
+    fn offload<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
+    ) -> impl Future<Output = Result<R>> {
+        std::future::ready(f(self.host))
+    }
+
+    fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        f(self.reply.borrow_mut().bytes())
+    }
+
+    async fn anchor(&self, dir: HostFd, name: &CStr) -> Result<OwnedFd> {
+        self.host.anchor(dir, name)
+    }
+
+    async fn stat(&self, fd: HostFd) -> Result<Stat> {
+        self.host.stat(fd)
+    }
+
+    async fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd> {
+        self.host.open(anchor, flags)
+    }
+
+    async fn read(&self, file: &File<'_>, offset: u64, size: u32) -> Result<usize> {
+        self.fill(|buf| self.host.read(file.fd(), buf.get_mut(..size as usize).ok_or(Errno::EINVAL)?, offset))
+    }
+
+    async fn write(
+        &self,
+        file: &File<'_>,
+        data: &[u8],
+        offset: u64,
+        append: bool,
+        keep_suid: bool,
+    ) -> Result<usize> {
+        self.host.keeping_suid(keep_suid, || self.host.write(file.fd(), data, offset, append))
+    }
+
+    async fn fsync(&self, file: &File<'_>, datasync: bool) -> Result<()> {
+        self.host.fsync(file.fd(), datasync)
+    }
+
+    async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), keep_suid: bool) -> Result<()> {
+        self.host.keeping_suid(keep_suid, || self.host.fallocate(file.fd(), mode, range.0, range.1))
+    }
+
+    async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {
+        self.host.unlink(dir, name)
+    }
+
+    async fn rmdir(&self, dir: HostFd, name: &CStr) -> Result<()> {
+        self.host.rmdir(dir, name)
+    }
+
+    async fn rename(&self, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()> {
+        self.host.rename(from.0, from.1, to.0, to.1, flags)
+    }
+
+    fn close(&self, closing: Closing) {
+        crate::sys::fs::close(closing.fd);
+    }
+}

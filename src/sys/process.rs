@@ -1,0 +1,115 @@
+//! This process: who it is, and the watchdog that outlives it.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The real uid and gid that a mount is made for, and whether the kernel lets this process mount as root.
+pub fn user() -> (u32, u32, bool) {
+    // SAFETY: these calls take nothing and cannot fail.
+    unsafe { (libc::getuid(), libc::getgid(), libc::geteuid() == 0) }
+}
+
+/// Bytes in a page of memory.
+pub fn page_size() -> u32 {
+    // SAFETY: takes a constant and cannot fail for this one.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u32 }
+}
+
+/// Sets the umask to 0: the modes that clients ask for have had their own umask applied.
+pub fn clear_umask() {
+    // SAFETY: takes a plain number and cannot fail.
+    unsafe { libc::umask(0) };
+}
+
+/// Asks this process to end in its orderly way, as an operator would.
+pub fn ask_to_stop() {
+    // SAFETY: takes plain numbers; SIGTERM goes to whoever waits for signals.
+    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+}
+
+/// A child that runs until this process dies. Dropping it ends it and waits for that.
+pub struct Watchdog {
+    // Declared to be closed before `pid` is waited for: the child runs until it sees the end of this pipe.
+    pipe: Option<PipeWriter>,
+    pid: libc::pid_t,
+}
+
+impl Watchdog {
+    /// Forks a child that runs `job` with the read end of a pipe, in a session of its own, deaf to the signals that a
+    /// terminal or a service manager sends to a whole group, and holding no other fd. `job` sees the pipe's end when
+    /// this process is gone, however it went.
+    ///
+    /// Fails if another thread exists: its locks would stay taken in the child for ever.
+    pub fn start(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
+        if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+            return Err(io::Error::other("a watchdog must be started before any thread"));
+        }
+        let (reader, writer) = io::pipe()?;
+        // SAFETY: this is the only thread, so the child's copy of memory is consistent, allocator included.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                isolate(&reader);
+                // A panic must not unwind into the copy of the parent's frames.
+                let _ = catch_unwind(AssertUnwindSafe(|| job(reader)));
+                // SAFETY: ends the process at once; the parent's destructors are not the child's to run.
+                unsafe { libc::_exit(0) }
+            }
+            pid => Ok(Watchdog { pipe: Some(writer), pid }),
+        }
+    }
+
+    /// The pipe to the child.
+    pub fn pipe(&self) -> Option<&PipeWriter> {
+        self.pipe.as_ref()
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.pipe = None;
+        // SAFETY: `pid` is a child that nobody else waits for; the status is not wanted.
+        while unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } == -1
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
+}
+
+/// Cuts the ties to the parent's terminal, its callers' pipes, and its files.
+fn isolate(keep: &PipeReader) {
+    let keep = keep.as_raw_fd();
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    // SAFETY: plain numbers and a constant string. The fds that go are the parent's in name: the child leaves by _exit
+    // and never uses or drops their owners. A call that fails leaves the child with more than it needs, no worse.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, c"ptfs-watchdog".as_ptr());
+        libc::setsid();
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGPIPE] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        for standard in (0..=2).filter(|&standard| standard != keep) {
+            match &null {
+                Ok(null) => libc::dup2(null.as_raw_fd(), standard),
+                Err(_) => libc::close(standard),
+            };
+        }
+        // Closed by its owner, before the sweep does it.
+        drop(null);
+        let keep = libc::c_long::from(keep);
+        for (first, last) in [(3, keep - 1), ((keep + 1).max(3), libc::c_long::from(i32::MAX))] {
+            libc::syscall(libc::SYS_close_range, first, last, 0 as libc::c_long);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_is_refused_beside_other_threads() {
+        // The test harness itself runs this on a thread of its own.
+        assert!(Watchdog::start(|_| ()).is_err());
+    }
+}

@@ -1,0 +1,310 @@
+//! Host calls of the uring engine: which becomes an entry of the ring, which runs inline, which goes to a helper.
+
+use std::ffi::CStr;
+use std::future::Future;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use io_uring::types::Fd;
+use io_uring::{opcode, squeue};
+
+use crate::core::attr::Stat;
+use crate::core::handles::File;
+use crate::core::host::{Host, Result};
+use crate::core::ids::HostFd;
+use crate::core::nodes::Closing;
+use crate::ops::Os;
+use crate::protocol::Errno;
+use crate::sys::fs::{Linux, STATX_MASK, anchor_how, close, stat_of};
+
+use super::policy::{Call, Way};
+use super::slot::Slot;
+use super::worker::{Tag, Worker};
+
+/// The host, as one slot's request sees it.
+#[derive(Clone, Copy)]
+pub struct SlotOs<'w, 'm> {
+    /// The worker that serves the request.
+    pub worker: &'w Worker<'m>,
+    /// The slot's number.
+    pub at: usize,
+}
+
+/// Bytes past which a short answer may be the edge of what is cached instead of the end of the file: the page cache
+/// answers in whole pages.
+const CACHE_PAGE: u64 = 4096;
+
+impl<'w, 'm> SlotOs<'w, 'm> {
+    fn slot(&self) -> Result<&'w Slot<'m>> {
+        self.worker.slots.get(self.at).ok_or(Errno::EIO)
+    }
+
+    /// Runs one entry on the ring. What it points to must be the slot's.
+    fn ring(&self, entry: squeue::Entry) -> RingCall<'w, 'm> {
+        RingCall { os: *self, entry: Some(entry) }
+    }
+
+    async fn ring_unit(&self, entry: squeue::Entry) -> Result<()> {
+        self.ring(entry).await.map(drop)
+    }
+
+    async fn ring_fd(&self, entry: squeue::Entry) -> Result<OwnedFd> {
+        let fd = self.ring(entry).await?;
+        // SAFETY: the kernel just gave this descriptor to us alone.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Reads from `done` on until the size is there or the file ends.
+    async fn ring_read(&self, file: &File<'_>, offset: u64, size: usize, mut done: usize) -> Result<usize> {
+        let slot = self.slot()?;
+        while done < size {
+            // SAFETY: within the payload, as read() has checked.
+            let (at, rest) = (unsafe { slot.payload_ptr().add(done) }, (size - done) as u32);
+            let entry = match self.worker.number_of(file) {
+                Some(number) => opcode::Read::new(number, at, rest).offset(offset + done as u64).build(),
+                None => opcode::Read::new(Fd(file.fd().0), at, rest).offset(offset + done as u64).build(),
+            };
+            match self.ring(entry).await {
+                Ok(0) => break,
+                Ok(n) => {
+                    done += n as usize;
+                    if n as u32 != rest && at_end(file, offset + done as u64) {
+                        break;
+                    }
+                }
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Whether an answer that ended at `end` and was short was so because the file ends there.
+fn at_end(file: &File<'_>, end: u64) -> bool {
+    !file.direct() && end % CACHE_PAGE != 0
+}
+
+/// The future of one entry: pending until the loop hands the completion in.
+struct RingCall<'w, 'm> {
+    os: SlotOs<'w, 'm>,
+    entry: Option<squeue::Entry>,
+}
+
+impl Future for RingCall<'_, '_> {
+    type Output = Result<i32>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<i32>> {
+        let SlotOs { worker, at } = self.os;
+        let Some(slot) = worker.slots.get(at) else { return Poll::Ready(Err(Errno::EIO)) };
+        if let Some(entry) = self.entry.take() {
+            slot.result.set(None);
+            worker.push(entry.user_data(Tag::Backing.of(at as u32)));
+            return Poll::Pending;
+        }
+        match slot.result.take() {
+            None => Poll::Pending,
+            Some(result @ 0..) => Poll::Ready(Ok(result)),
+            Some(error) => Poll::Ready(Err(Errno(-error))),
+        }
+    }
+}
+
+/// The future of a call on a helper.
+struct Offload<R> {
+    cell: Arc<Mutex<Option<Result<R>>>>,
+}
+
+impl<R> Future for Offload<R> {
+    type Output = Result<R>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<R>> {
+        match self.cell.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(result) => Poll::Ready(result),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Os for SlotOs<'_, '_> {
+    type Host = Linux;
+
+    fn host(&self) -> &Linux {
+        &self.worker.host
+    }
+
+    fn offload<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
+    ) -> impl Future<Output = Result<R>> {
+        let cell = Arc::new(Mutex::new(None));
+        let (result, mailbox, at) = (Arc::clone(&cell), Arc::clone(&self.worker.mailbox), self.at);
+        self.worker.helpers.run(Box::new(move |host| {
+            let answer = catch_unwind(AssertUnwindSafe(|| f(host))).unwrap_or(Err(Errno::EIO));
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            mailbox.post(at);
+        }));
+        Offload { cell }
+    }
+
+    fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        match self.slot() {
+            // SAFETY: no backing call of this slot is in flight (its future runs), and by the contract of fill() what
+            // the request borrowed is not looked at again.
+            Ok(slot) => f(unsafe { slot.payload_mut() }),
+            Err(_) => f(&mut []),
+        }
+    }
+
+    async fn anchor(&self, dir: HostFd, name: &CStr) -> Result<OwnedFd> {
+        match self.worker.way(Call::Anchor) {
+            Way::Inline => return self.host().anchor(dir, name),
+            Way::Probe => match self.host().anchor_cached(dir, name) {
+                Err(Errno::EAGAIN) => {}
+                answer => return answer,
+            },
+            Way::Ring => {}
+        }
+        let slot = self.slot()?;
+        let how = slot.how(anchor_how(false));
+        self.ring_fd(opcode::OpenAt2::new(Fd(dir.0), slot.name(0, name)?, how).build()).await
+    }
+
+    async fn stat(&self, fd: HostFd) -> Result<Stat> {
+        if self.worker.way(Call::Stat) != Way::Ring {
+            return self.host().stat(fd);
+        }
+        let slot = self.slot()?;
+        let name = slot.name(0, c"")?;
+        let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
+        let entry = opcode::Statx::new(Fd(fd.0), name, slot.statx()).flags(flags).mask(STATX_MASK).build();
+        self.ring(entry).await?;
+        // SAFETY: the call has completed with success.
+        Ok(stat_of(&unsafe { slot.statx_result() }))
+    }
+
+    async fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd> {
+        match self.worker.way(Call::Open) {
+            Way::Inline | Way::Probe => self.host().open(anchor, flags),
+            Way::Ring if self.worker.ring_only() => {
+                let (dir, name, flags) = self.host().reopening(anchor, flags)?;
+                let name = self.slot()?.name(0, &name)?;
+                self.ring_fd(opcode::OpenAt::new(Fd(dir), name).flags(flags).build()).await
+            }
+            // The ring would hand it to a thread as well, after a try of its own.
+            Way::Ring => self.offload(move |host| host.open(anchor, flags)).await,
+        }
+    }
+
+    async fn read(&self, file: &File<'_>, offset: u64, size: u32) -> Result<usize> {
+        let size = size as usize;
+        if size > self.slot()?.payload_len() {
+            return Err(Errno::EINVAL);
+        }
+        match self.worker.way(Call::Read) {
+            Way::Inline => self.fill(|buf| self.host().read(file.fd(), &mut buf[..size], offset)),
+            Way::Probe => match self.fill(|buf| self.host().read_nowait(file.fd(), &mut buf[..size], offset)) {
+                Ok(n) if n == size || n == 0 || at_end(file, offset + n as u64) => Ok(n),
+                Ok(n) => self.ring_read(file, offset, size, n).await,
+                Err(Errno::EAGAIN | Errno::EOPNOTSUPP) => self.ring_read(file, offset, size, 0).await,
+                Err(errno) => Err(errno),
+            },
+            Way::Ring => self.ring_read(file, offset, size, 0).await,
+        }
+    }
+
+    async fn write(
+        &self,
+        file: &File<'_>,
+        data: &[u8],
+        offset: u64,
+        append: bool,
+        keep_suid: bool,
+    ) -> Result<usize> {
+        let host = self.host();
+        let mut done = 0;
+        match self.worker.way(Call::Write) {
+            Way::Inline => return host.keeping_suid(keep_suid, || host.write(file.fd(), data, offset, append)),
+            Way::Probe if self.worker.nowait_writes.get() => {
+                match host.keeping_suid(keep_suid, || host.write_nowait(file.fd(), data, offset, append)) {
+                    Ok(n) => done = n,
+                    Err(Errno::EAGAIN) => {}
+                    // ext4 cannot write without waiting, and says so in one of these ways.
+                    Err(Errno::EOPNOTSUPP | Errno::EINVAL) => self.worker.nowait_writes.set(false),
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Way::Probe | Way::Ring => {}
+        }
+        let flags = if append { libc::RWF_APPEND } else { 0 };
+        while done < data.len() {
+            let rest = &data[done..];
+            let (at, len) = (rest.as_ptr(), rest.len() as u32);
+            let entry = match self.worker.number_of(file) {
+                Some(number) => opcode::Write::new(number, at, len).offset(offset + done as u64).rw_flags(flags),
+                None => opcode::Write::new(Fd(file.fd().0), at, len).offset(offset + done as u64).rw_flags(flags),
+            };
+            match self.ring(self.worker.keeping_suid(entry.build(), keep_suid)).await {
+                Ok(n) => done += n as usize,
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    async fn fsync(&self, file: &File<'_>, datasync: bool) -> Result<()> {
+        if self.worker.way(Call::Slow) == Way::Inline {
+            return self.host().fsync(file.fd(), datasync);
+        }
+        let flags = if datasync { io_uring::types::FsyncFlags::DATASYNC } else { io_uring::types::FsyncFlags::empty() };
+        self.ring_unit(opcode::Fsync::new(Fd(file.fd().0)).flags(flags).build()).await
+    }
+
+    async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), keep_suid: bool) -> Result<()> {
+        if self.worker.way(Call::Slow) == Way::Inline {
+            let host = self.host();
+            return host.keeping_suid(keep_suid, || host.fallocate(file.fd(), mode, range.0, range.1));
+        }
+        let entry = opcode::Fallocate::new(Fd(file.fd().0), range.1).offset(range.0).mode(mode as i32).build();
+        self.ring_unit(self.worker.keeping_suid(entry, keep_suid)).await
+    }
+
+    async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {
+        if self.worker.way(Call::Slow) == Way::Inline {
+            return self.host().unlink(dir, name);
+        }
+        let name = self.slot()?.name(0, name)?;
+        self.ring_unit(opcode::UnlinkAt::new(Fd(dir.0), name).build()).await
+    }
+
+    async fn rmdir(&self, dir: HostFd, name: &CStr) -> Result<()> {
+        if self.worker.way(Call::Slow) == Way::Inline {
+            return self.host().rmdir(dir, name);
+        }
+        let name = self.slot()?.name(0, name)?;
+        self.ring_unit(opcode::UnlinkAt::new(Fd(dir.0), name).flags(libc::AT_REMOVEDIR).build()).await
+    }
+
+    async fn rename(&self, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()> {
+        if self.worker.way(Call::Slow) == Way::Inline {
+            return self.host().rename(from.0, from.1, to.0, to.1, flags);
+        }
+        let slot = self.slot()?;
+        let (name, newname) = (slot.name(0, from.1)?, slot.name(1, to.1)?);
+        let entry = opcode::RenameAt::new(Fd(from.0.0), name, Fd(to.0.0), newname).flags(flags).build();
+        self.ring_unit(entry).await
+    }
+
+    fn close(&self, closing: Closing) {
+        match closing.may_block {
+            true => self.worker.close_later(closing.fd.0),
+            false => close(closing.fd),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The loop of a worker.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
+
+use zerocopy::FromBytes;
+
+use crate::ops::Answer;
+use crate::ops::engine;
+use crate::protocol::abi::InHeader;
+use crate::protocol::decode::{self, DecodeError};
+use crate::protocol::{Reply, Request, Unique};
+use crate::stats::OpKind;
+use crate::sys::process;
+
+use super::os::SlotOs;
+use super::slot::Via;
+use super::worker::{Event, Worker};
+
+/// Serves until no request can come any more. `serve` makes the future that answers one request; each slot has room for
+/// one, allocated once.
+pub fn run<'w, 'm, F: Future<Output = Answer<'m>>>(
+    worker: &'w Worker<'m>,
+    serve: impl Fn(SlotOs<'w, 'm>, Request<'w>) -> F,
+) -> io::Result<()> {
+    let mut tasks: Vec<Pin<Box<Option<F>>>> = worker.slots.iter().map(|_| Box::pin(None)).collect();
+    let mut events = Vec::with_capacity(tasks.len());
+    let alarm = || {
+        worker.shared.panicked.store(true, Ordering::Relaxed);
+        process::ask_to_stop();
+    };
+    while worker.in_service() {
+        worker.turn(&mut events)?;
+        for event in events.drain(..) {
+            let at = match event {
+                Event::Request(at, result) => {
+                    let Some(request) = worker.receive(at, result) else { continue };
+                    let task = serve(SlotOs { worker, at }, request);
+                    tasks[at].as_mut().set(Some(task));
+                    at
+                }
+                Event::Resume(at) => at,
+            };
+            let Some(task) = tasks[at].as_mut().as_pin_mut() else { continue };
+            if let Poll::Ready(answer) = engine::poll(task, alarm) {
+                // Whatever it borrowed from the payload ends here; the reply may be written there.
+                tasks[at].as_mut().set(None);
+                worker.reply(at, answer);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<'m> Worker<'m> {
+    /// The request that arrived in a slot, if one did.
+    fn receive<'w>(&'w self, at: usize, result: i32) -> Option<Request<'w>> {
+        let slot = self.slots.get(at)?;
+        let (header, decoded) = match slot.via.get() {
+            Via::Queue(_) if result < 0 => {
+                self.entry_ended();
+                return None;
+            }
+            Via::Queue(_) => {
+                // SAFETY: the completion came, so the entry is ours until the commit; the reply overwrites header and
+                // payload only after the request's future is gone.
+                let (all, payload) = unsafe {
+                    let all = slot.uring_header();
+                    (all, slot.payload(all.ring_ent_in_out.payload_sz as usize))
+                };
+                slot.commit_id.set(all.ring_ent_in_out.commit_id);
+                self.began();
+                match InHeader::read_from_prefix(&all.in_out) {
+                    Ok((header, _)) => (header, decode::decode(&header, &all.op_in, payload)),
+                    Err(_) => (InHeader::default(), Err(DecodeError::Short)),
+                }
+            }
+            Via::Device => {
+                let len = self.read_ended(at, result)?;
+                self.began();
+                // SAFETY: the read completed; the reply overwrites the area only after the request's future is gone.
+                match decode::split(unsafe { slot.request(len) }) {
+                    Ok((header, op_in, payload)) => (header, decode::decode(&header, op_in, payload)),
+                    Err(error) => (InHeader::default(), Err(error)),
+                }
+            }
+        };
+        slot.unique.set(Unique(header.unique));
+        slot.start.set(Some(Instant::now()));
+        match decoded {
+            Ok(request) => {
+                slot.kind.set(OpKind::of(&request.op));
+                Some(request)
+            }
+            Err(error) => {
+                self.refuse(at, &header, error);
+                None
+            }
+        }
+    }
+
+    fn refuse(&self, at: usize, header: &InHeader, error: DecodeError) {
+        if let Some(slot) = self.slots.get(at) {
+            slot.kind.set(OpKind::Unsupported);
+        }
+        tracing::warn!("a request that cannot be read: {error}");
+        let answered = decode::is_answered(header.opcode);
+        self.reply(at, if answered { error.errno().into() } else { Reply::None.into() });
+    }
+}

@@ -1,0 +1,393 @@
+//! One worker's ring with everything that belongs to it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use io_uring::types::{Fd, Fixed};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use crate::core::Core;
+use crate::core::config::IoMode;
+use crate::core::ids::Fh;
+use crate::ops::Answer;
+use crate::protocol::Reply;
+use crate::stats::Recorder;
+use crate::sys::{creds, fs::Linux};
+
+use super::dev_fuse::DevFuse;
+use super::files::Files;
+use super::helpers::Helpers;
+use super::mailbox::Mailbox;
+use super::policy::{Call, Way, way};
+use super::slot::{Slot, Via};
+
+/// What a ring says: 128-byte submissions, as FUSE-over-io_uring needs them.
+pub type Ring = IoUring<squeue::Entry128, cqueue::Entry>;
+
+/// Entries of the submission queue: a turn that fills it costs one more system call.
+const ENTRIES: u32 = 256;
+/// Open files that a ring knows by number.
+const FILES: usize = 512;
+
+/// The device's number in the ring's file table.
+pub const DEVICE: Fixed = Fixed(0);
+
+/// What a completion is about; travels in `user_data` with the slot's number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Tag {
+    /// A request arrived in a slot.
+    Request = 1,
+    /// A backing call ended.
+    Backing,
+    /// A reply was written to /dev/fuse.
+    Reply,
+    /// /dev/fuse has something to read.
+    Readable,
+    /// The mailbox has something.
+    Mail,
+    /// Another ring says that a file was released.
+    Released,
+    /// Nobody waits for it.
+    Quiet,
+}
+
+impl Tag {
+    const ALL: [Tag; 7] =
+        [Tag::Request, Tag::Backing, Tag::Reply, Tag::Readable, Tag::Mail, Tag::Released, Tag::Quiet];
+
+    /// The `user_data` of slot `at`.
+    pub fn of(self, at: u32) -> u64 {
+        (self as u64) << 56 | u64::from(at)
+    }
+
+    fn read(user_data: u64) -> (Tag, u32) {
+        let tag = Tag::ALL.into_iter().find(|&t| t as u64 == user_data >> 56).unwrap_or(Tag::Quiet);
+        (tag, user_data as u32)
+    }
+}
+
+/// Something for the loop to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A request arrived in the slot: its length, or an errno (negative).
+    Request(usize, i32),
+    /// The slot's call ended.
+    Resume(usize),
+}
+
+/// What all workers of a mount share.
+pub struct Shared {
+    /// Each worker's ring, for messages between them.
+    pub rings: Vec<std::sync::OnceLock<RawFd>>,
+    /// Each worker's mailbox.
+    pub mailboxes: Vec<Arc<Mailbox>>,
+    /// A worker failed: the rest finish what they have and end.
+    pub stop: AtomicBool,
+    /// An operation panicked.
+    pub panicked: AtomicBool,
+}
+
+impl Shared {
+    /// Ends all workers.
+    pub fn stop_all(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.mailboxes.iter().for_each(|m| m.wake());
+    }
+}
+
+/// Credentials that calls on the ring run with.
+#[derive(Clone, Copy, Default)]
+struct Personalities {
+    keep_suid: Option<u16>,
+    kill_suid: Option<u16>,
+}
+
+/// One thread's share of the engine.
+pub struct Worker<'m> {
+    // First, to be dropped before the memory that it was told of.
+    ring: RefCell<Ring>,
+    /// Requests in service.
+    pub slots: Vec<Slot<'m>>,
+    /// Replies under way to /dev/fuse that give something to the kernel.
+    given: RefCell<Vec<Option<Answer<'m>>>>,
+    /// Its place among the workers.
+    pub number: usize,
+    /// The tables.
+    pub core: &'m Core,
+    /// The host's calls.
+    pub host: Arc<Linux>,
+    /// For calls without an opcode.
+    pub helpers: Helpers,
+    /// Where they report.
+    pub mailbox: Arc<Mailbox>,
+    /// The other workers.
+    pub shared: &'m Shared,
+    /// This worker's /dev/fuse.
+    pub device: OwnedFd,
+    /// What is being read from it.
+    pub dev_fuse: DevFuse,
+    /// Entries of FUSE-over-io_uring queues that the kernel may still use.
+    pub entries: Cell<usize>,
+    /// Requests in service, and replies under way.
+    busy: Cell<usize>,
+    files: Files,
+    personalities: Personalities,
+    /// pwritev2(RWF_NOWAIT) was refused as unsupported: asking again is a wasted call.
+    pub nowait_writes: Cell<bool>,
+    recorder: Arc<Recorder>,
+    finished: RefCell<Vec<usize>>,
+}
+
+/// What a worker is made of.
+pub struct Parts<'m> {
+    /// See [`Worker`].
+    pub number: usize,
+    /// See [`Worker`].
+    pub core: &'m Core,
+    /// See [`Worker`].
+    pub host: Arc<Linux>,
+    /// See [`Worker`].
+    pub shared: &'m Shared,
+    /// See [`Worker`].
+    pub device: OwnedFd,
+    /// See [`Worker`].
+    pub slots: Vec<Slot<'m>>,
+    /// See [`Worker`].
+    pub recorder: Arc<Recorder>,
+}
+
+impl<'m> Worker<'m> {
+    /// Makes the ring on the thread that will use it.
+    pub fn new(parts: Parts<'m>) -> io::Result<Worker<'m>> {
+        let Parts { number, core, host, shared, device, slots, recorder } = parts;
+        let ring = new_ring(ENTRIES)?;
+        let submitter = ring.submitter();
+        submitter.register_files_sparse(FILES as u32 + super::files::FIRST)?;
+        let mailbox = Arc::clone(shared.mailboxes.get(number).ok_or(io::ErrorKind::InvalidInput)?);
+        submitter.register_files_update(0, &[device.as_raw_fd(), mailbox.event()])?;
+        let mut personalities = Personalities::default();
+        if creds::privileged() {
+            creds::set_fsetid(true);
+            personalities.keep_suid = Some(submitter.register_personality()?);
+            creds::set_fsetid(false);
+            personalities.kill_suid = Some(submitter.register_personality()?);
+        }
+        if let Some(cell) = shared.rings.get(number) {
+            let _ = cell.set(ring.as_raw_fd());
+        }
+        let given = RefCell::new(slots.iter().map(|_| None).collect());
+        Ok(Worker {
+            ring: RefCell::new(ring),
+            given,
+            slots,
+            number,
+            core,
+            helpers: Helpers::new(Arc::clone(&host)),
+            host,
+            mailbox,
+            shared,
+            device,
+            dev_fuse: DevFuse::default(),
+            entries: Cell::new(0),
+            busy: Cell::new(0),
+            files: Files::new(number, FILES),
+            personalities,
+            nowait_writes: Cell::new(true),
+            recorder,
+            finished: RefCell::default(),
+        })
+    }
+
+    /// Keeps the ring's own threads on this worker's CPU too.
+    pub fn stay_on(&self, cpu: usize) -> io::Result<()> {
+        crate::sys::cpu::stay_on(cpu)?;
+        self.ring.borrow().submitter().register_iowq_aff(&crate::sys::cpu::only(cpu))
+    }
+
+    /// Listens to the mailbox.
+    pub fn listen(&self) {
+        let poll = opcode::PollAdd::new(Fixed(1), libc::POLLIN as u32).multi(true).build();
+        self.push(poll.user_data(Tag::Mail.of(0)));
+    }
+
+    /// Submits an entry with the next `io_uring_enter`.
+    pub fn push(&self, entry: impl Into<squeue::Entry128>) {
+        let entry = entry.into();
+        loop {
+            let mut ring = self.ring.borrow_mut();
+            // SAFETY: whatever the entry points to is a slot's memory, which outlives the ring.
+            if unsafe { ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // The queue is full. EBUSY would mean that completions wait; the kernel keeps them, and takes entries again.
+            let _ = ring.submit();
+        }
+    }
+
+    /// Submits now, without waiting.
+    pub fn flush(&self) -> io::Result<()> {
+        self.ring.borrow_mut().submit().map(drop)
+    }
+
+    /// One turn of the ring: submits all that was pushed and waits for something to do.
+    pub fn turn(&self, events: &mut Vec<Event>) -> io::Result<()> {
+        let want = usize::from(self.mailbox.may_sleep() && !self.shared.stop.load(Ordering::SeqCst));
+        match self.ring.borrow_mut().submit_and_wait(want) {
+            Ok(_) => {}
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
+            Err(e) => return Err(e),
+        }
+        let mut finished = self.finished.borrow_mut();
+        self.mailbox.take(&mut finished);
+        events.extend(finished.drain(..).map(Event::Resume));
+        self.reap(events);
+        Ok(())
+    }
+
+    /// Turns completions into events; keeps to itself what is no request's.
+    pub fn reap(&self, events: &mut Vec<Event>) {
+        loop {
+            let Some(cqe) = self.ring.borrow_mut().completion().next() else { return };
+            let (tag, at) = Tag::read(cqe.user_data());
+            let (slot, result) = (at as usize, cqe.result());
+            match tag {
+                Tag::Request => events.push(Event::Request(slot, result)),
+                Tag::Backing => {
+                    if let Some(slot) = self.slots.get(slot) {
+                        slot.result.set(Some(result));
+                    }
+                    events.push(Event::Resume(slot));
+                }
+                Tag::Reply => self.replied(slot, result),
+                Tag::Readable => self.readable(result),
+                Tag::Mail if !cqueue::more(cqe.flags()) => self.listen(),
+                Tag::Released => self.released(Fh(at.into())),
+                Tag::Mail | Tag::Quiet => {}
+            }
+        }
+    }
+
+    /// True while requests come, or are in service.
+    pub fn in_service(&self) -> bool {
+        let more = !self.shared.stop.load(Ordering::SeqCst) && (self.entries.get() > 0 || !self.dev_fuse.is_gone());
+        more || self.busy.get() > 0
+    }
+
+    /// A request is in service.
+    pub fn began(&self) {
+        self.busy.set(self.busy.get() + 1);
+    }
+
+    fn ended(&self) {
+        self.busy.set(self.busy.get().saturating_sub(1));
+    }
+
+    /// Sends a slot's answer.
+    pub fn reply(&self, at: usize, answer: Answer<'m>) {
+        let Some(slot) = self.slots.get(at) else { return };
+        if let Some(start) = slot.start.take() {
+            let (errno, moved) = (answer.reply.errno(), answer.reply.moved());
+            self.recorder.record(slot.kind.get(), start.elapsed(), errno, moved);
+        }
+        match slot.via.get() {
+            Via::Queue(qid) => {
+                self.commit(slot, at, qid, &answer.reply);
+                answer.commit();
+                self.ended();
+            }
+            Via::Device if matches!(answer.reply, Reply::None) => {
+                answer.commit();
+                self.ended();
+                self.read_more(at);
+            }
+            Via::Device => {
+                self.write_reply(slot, at, &answer.reply);
+                if !answer.gives_nothing()
+                    && let Some(given) = self.given.borrow_mut().get_mut(at)
+                {
+                    *given = Some(answer);
+                }
+            }
+        }
+        self.spread_releases();
+    }
+
+    fn replied(&self, at: usize, result: i32) {
+        if let Some(answer) = self.given.borrow_mut().get_mut(at).and_then(Option::take) {
+            match result {
+                0.. => answer.commit(),
+                // The request is gone, with its caller or with the mount: what it was given is taken back.
+                _ => drop(answer),
+            }
+        }
+        self.ended();
+        self.read_more(at);
+    }
+
+    /// Which way a call takes now.
+    pub fn way(&self, call: Call) -> Way {
+        way(self.core.config.io, call, self.core.devices.all_local())
+    }
+
+    /// True if every call goes to the ring that can.
+    pub fn ring_only(&self) -> bool {
+        self.core.config.io == IoMode::Ring
+    }
+
+    /// The entry, to run with or without the right to keep SUID and SGID bits.
+    pub fn keeping_suid(&self, entry: squeue::Entry, keep: bool) -> squeue::Entry {
+        match if keep { self.personalities.keep_suid } else { self.personalities.kill_suid } {
+            Some(personality) => entry.personality(personality),
+            None => entry,
+        }
+    }
+
+    /// The ring's number for an open file, if it is used enough to have one.
+    pub fn number_of(&self, file: &crate::core::handles::File<'_>) -> Option<Fixed> {
+        let register = |number, fd: crate::core::ids::HostFd| {
+            self.ring.borrow().submitter().register_files_update(number, &[fd.0]).is_ok()
+        };
+        self.files.number(file, register).map(Fixed)
+    }
+
+    /// Tells the rings that know a released file.
+    fn spread_releases(&self) {
+        for (fh, rings) in self.core.handles.take_unregistered() {
+            for (number, ring) in self.shared.rings.iter().enumerate().filter(|(n, _)| rings >> (n % 64) & 1 == 1) {
+                if number == self.number {
+                    self.released(fh);
+                } else if let Some(&ring) = ring.get() {
+                    let message = opcode::MsgRingData::new(Fd(ring), 0, Tag::Released.of(fh.0 as u32), None).build();
+                    self.push(message.flags(squeue::Flags::SKIP_SUCCESS).user_data(Tag::Quiet.of(0)));
+                }
+            }
+        }
+    }
+
+    fn released(&self, fh: Fh) {
+        if let Some(number) = self.files.forget(fh) {
+            let _ = self.ring.borrow().submitter().register_files_update(number, &[-1]);
+        }
+    }
+
+    /// Closes a descriptor on the ring's own threads, since that may wait for the disk.
+    pub fn close_later(&self, fd: RawFd) {
+        let flags = squeue::Flags::ASYNC | squeue::Flags::SKIP_SUCCESS;
+        self.push(opcode::Close::new(Fd(fd)).build().flags(flags).user_data(Tag::Quiet.of(0)));
+    }
+}
+
+/// The fastest kind of ring that this kernel has.
+pub fn new_ring(entries: u32) -> io::Result<Ring> {
+    let mut newest = Ring::builder();
+    newest.setup_single_issuer().setup_defer_taskrun().setup_cqsize(entries * 4);
+    newest.build(entries).or_else(|_| {
+        let mut plain = Ring::builder();
+        plain.setup_cqsize(entries * 4);
+        plain.build(entries)
+    })
+}
