@@ -1,5 +1,6 @@
 /* slowfs -o source=DIR MOUNTPOINT: DIR, read-only, in which each read of a file whose name begins with "slow" takes a
  * second. All else may be kept by the kernel for ever, so that what was read once is hot. */
+#define _GNU_SOURCE
 #define FUSE_USE_VERSION 31
 #include <dirent.h>
 #include <errno.h>
