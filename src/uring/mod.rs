@@ -143,7 +143,7 @@ fn serve_by(
             why_not_fast: why_not_fast.clone(),
         });
     };
-    let ended = std::thread::scope(|scope| {
+    let ended: io::Result<()> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers)
             .map(|number| {
                 let (crew, host, ready) = (&crew, Arc::clone(&host), &ready);
@@ -159,10 +159,8 @@ fn serve_by(
             })
             .collect::<io::Result<_>>()
             .unwrap_or_default();
-        threads
-            .into_iter()
-            .map(|t| t.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked: a bug in ptfs"))))
-            .fold(Ok(()), |all, one| all.and(one))
+        let panicked = |_| Err(io::Error::other("a worker panicked: a bug in ptfs"));
+        threads.into_iter().map(|t| t.join().unwrap_or_else(panicked)).collect::<Vec<_>>().into_iter().collect()
     });
     ended?;
     if let Some(error) = begin.refused.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -203,6 +201,7 @@ impl<'e> Crew<'e> {
         }
         let core: &Core = &self.session.core;
         let ended = run::run(&worker, |os, request| async move { serve(core, &os, request).await });
+        worker.retire();
         if ended.is_err() {
             // Calls may be in flight that write to the slots.
             drop(worker);

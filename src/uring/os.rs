@@ -57,6 +57,12 @@ impl<'w, 'm> SlotOs<'w, 'm> {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    /// Whether an answer that ended at `end` and was short was so because the file ends there: so much is known of the
+    /// page cache of a local filesystem, and elsewhere only an empty answer tells.
+    fn at_end(&self, file: &File<'_>, end: u64) -> bool {
+        !file.direct() && self.worker.core.devices.all_local() && !end.is_multiple_of(CACHE_PAGE)
+    }
+
     /// Reads from `done` on until the size is there or the file ends.
     async fn ring_read(&self, file: &File<'_>, offset: u64, size: usize, mut done: usize) -> Result<usize> {
         let slot = self.slot()?;
@@ -71,7 +77,7 @@ impl<'w, 'm> SlotOs<'w, 'm> {
                 Ok(0) => break,
                 Ok(n) => {
                     done += n as usize;
-                    if n as u32 != rest && at_end(file, offset + done as u64) {
+                    if n as u32 != rest && self.at_end(file, offset + done as u64) {
                         break;
                     }
                 }
@@ -84,10 +90,6 @@ impl<'w, 'm> SlotOs<'w, 'm> {
     }
 }
 
-/// Whether an answer that ended at `end` and was short was so because the file ends there.
-fn at_end(file: &File<'_>, end: u64) -> bool {
-    !file.direct() && end % CACHE_PAGE != 0
-}
 
 /// The future of one entry: pending until the loop hands the completion in.
 struct RingCall<'w, 'm> {
@@ -208,7 +210,7 @@ impl Os for SlotOs<'_, '_> {
         match self.worker.way(Call::Read) {
             Way::Inline => self.fill(|buf| self.host().read(file.fd(), &mut buf[..size], offset)),
             Way::Probe => match self.fill(|buf| self.host().read_nowait(file.fd(), &mut buf[..size], offset)) {
-                Ok(n) if n == size || n == 0 || at_end(file, offset + n as u64) => Ok(n),
+                Ok(n) if n == size || n == 0 || self.at_end(file, offset + n as u64) => Ok(n),
                 Ok(n) => self.ring_read(file, offset, size, n).await,
                 Err(Errno::EAGAIN | Errno::EOPNOTSUPP) => self.ring_read(file, offset, size, 0).await,
                 Err(errno) => Err(errno),

@@ -126,9 +126,7 @@ pub struct Worker<'m> {
     pub mailbox: Arc<Mailbox>,
     /// The other workers.
     pub shared: &'m Shared,
-    /// This worker's /dev/fuse.
-    pub device: OwnedFd,
-    /// What is being read from it.
+    /// What is being read from /dev/fuse.
     pub dev_fuse: DevFuse,
     /// Entries of FUSE-over-io_uring queues that the kernel may still use.
     pub entries: Cell<usize>,
@@ -152,7 +150,7 @@ pub struct Parts<'m> {
     pub host: Arc<Linux>,
     /// See [`Worker`].
     pub shared: &'m Shared,
-    /// See [`Worker`].
+    /// This worker's /dev/fuse; the ring's file table keeps it from here on.
     pub device: OwnedFd,
     /// See [`Worker`].
     pub slots: Vec<Slot<'m>>,
@@ -190,7 +188,6 @@ impl<'m> Worker<'m> {
             host,
             mailbox,
             shared,
-            device,
             dev_fuse: DevFuse::default(),
             entries: Cell::new(0),
             busy: Cell::new(0),
@@ -200,6 +197,11 @@ impl<'m> Worker<'m> {
             recorder,
             finished: RefCell::default(),
         })
+    }
+
+    /// Lets go of the device at once: the ring itself ends some time after its last descriptor.
+    pub fn retire(&self) {
+        let _ = self.ring.borrow().submitter().unregister_files();
     }
 
     /// Keeps the ring's own threads on this worker's CPU too.
