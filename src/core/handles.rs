@@ -27,7 +27,7 @@ const RELEASED: u8 = 1;
 /// Opened with O_DIRECT.
 const DIRECT: u8 = 2;
 /// Closing it may write or free blocks.
-const WRITABLE: u8 = 4;
+const SLOW: u8 = 4;
 /// A directory.
 const DIRECTORY: u8 = 8;
 
@@ -106,7 +106,7 @@ impl Handles {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let flags = if kind.direct { DIRECT } else { 0 }
-            | if kind.writable { WRITABLE } else { 0 }
+            | if kind.writable { SLOW } else { 0 }
             | if kind.directory { DIRECTORY } else { 0 };
         let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, rings: 0 };
         let local = self.shard(Fh(at.into())).insert(record);
@@ -148,7 +148,7 @@ impl Handles {
             list.push((fh, record.rings));
             self.unregistered.fetch_add(1, Ordering::Release);
         }
-        self.dead.push(HostFd(record.fd), record.flags & WRITABLE != 0);
+        self.dead.push(HostFd(record.fd), record.flags & SLOW != 0);
     }
 
     /// Closed files that rings (a bit each, by number modulo 64) still have registered. Free of locks when there are none.
@@ -225,6 +225,11 @@ impl File<'_> {
     /// A directory.
     pub fn directory(&self) -> bool {
         self.flags & DIRECTORY != 0
+    }
+
+    /// Its last name is gone: closing it frees its blocks.
+    pub fn closes_slowly(&self) {
+        self.handles.with(self.fh, |r| r.flags |= SLOW);
     }
 
     /// Notes that ring `ring` registered the descriptor, so that its RELEASE is told.

@@ -106,7 +106,7 @@ pub trait Host: Send + Sync + 'static {
     fn anchor_cached(&self, dir: HostFd, name: &CStr) -> Result<OwnedFd>;
     /// Makes an anchor of an open file.
     fn reanchor(&self, file: HostFd) -> Result<OwnedFd>;
-    /// Opens the regular file or directory behind an anchor.
+    /// Opens what is behind an anchor: a regular file or a directory, as the caller knows.
     fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd>;
     fn stat(&self, fd: HostFd) -> Result<Stat>;
     /// EOPNOTSUPP where the filesystem has none. Does not block on a held fd.

@@ -16,6 +16,7 @@ use hashbrown::HashTable;
 
 use crate::protocol::Errno;
 
+use super::attr::KIND_DIRECTORY;
 use super::blobs::{Blob, Blobs};
 use super::fd_lru::{FdLru, Linked, Links};
 use super::host::FileHandle;
@@ -25,6 +26,7 @@ use super::slab::Slab;
 const SHARDS: u32 = 64;
 const NO_FD: i32 = -1;
 const ROOT: u32 = 1;
+const KIND_SHIFT: u32 = 12;
 
 /// The file behind this name was removed: its descriptor is all that is left of it, and stays until FORGET.
 const UNLINKED: u8 = 1;
@@ -48,6 +50,8 @@ struct Record {
     links: Links,
     dev: Dev,
     flags: u8,
+    /// `S_IFMT` of the mode, shifted down.
+    kind: u8,
 }
 
 #[derive(Default)]
@@ -124,6 +128,8 @@ pub struct Sighting<'a> {
     pub dev: Dev,
     /// Its inode number there.
     pub ino: u64,
+    /// Its type, as in `S_IFMT`.
+    pub kind: u32,
     /// Where it was found.
     pub parent: NodeId,
     /// Under which name; `None` for a file that has none (O_TMPFILE).
@@ -169,8 +175,9 @@ impl Nodes {
             dead: Dead::default(),
         };
         let mut shard = nodes.shard(ROOT);
+        let kind = (KIND_DIRECTORY >> KIND_SHIFT) as u8;
         let record =
-            Record { nlookup: 1, pins: 1, ino, dev, parent: ROOT, fd: fd.into_raw_fd(), ..Default::default() };
+            Record { nlookup: 1, pins: 1, ino, dev, kind, parent: ROOT, fd: fd.into_raw_fd(), ..Default::default() };
         let local = shard.records.insert(record);
         shard.by_identity.insert_unique(nodes.root_hash, local, |_| nodes.root_hash);
         drop(shard);
@@ -218,12 +225,11 @@ impl Nodes {
         let shard = &mut *guard;
         let local = index / SHARDS;
         let record = shard.records.get_mut(local).filter(|r| r.generation == generation).ok_or(Errno::ESTALE)?;
-        record.pins += 1;
-        let (fd, evictable) = (record.fd, record.flags & IN_LRU != 0);
-        if evictable {
+        let pin = Pin::new(self, index, record);
+        if record.flags & IN_LRU != 0 {
             shard.lru.touch(&mut shard.records, local);
         }
-        Ok(Pin { nodes: self, nodeid, fd })
+        Ok(pin)
     }
 
     /// The node of a file that is known, if it is.
@@ -234,9 +240,7 @@ impl Nodes {
         let shard = &mut *guard;
         let local = find(shard, hash, dev, ino)?;
         let record = shard.records.get_mut(local)?;
-        record.pins += 1;
-        let nodeid = join(local * SHARDS + at, record.generation);
-        Some(Pin { nodes: self, nodeid, fd: record.fd })
+        Some(Pin::new(self, local * SHARDS + at, record))
     }
 
     /// Counts one lookup of the file that `fd` anchors: the node it already is, or a new one. Without `fd` the node
@@ -282,6 +286,7 @@ impl Nodes {
             nlookup: 1,
             ino: seen.ino,
             dev: seen.dev,
+            kind: (seen.kind >> KIND_SHIFT) as u8,
             generation,
             fd: NO_FD,
             parent: ROOT,
@@ -428,9 +433,7 @@ impl Nodes {
                 let local = candidate?;
                 let record = shard.records.get_mut(local)?;
                 if record.pins == 0 {
-                    record.pins = 1;
-                    let nodeid = join(local * SHARDS + at, record.generation);
-                    return Some(Pin { nodes: self, nodeid, fd: record.fd });
+                    return Some(Pin::new(self, local * SHARDS + at, record));
                 }
                 candidate = shard.lru.newer(&mut shard.records, local);
             }
@@ -480,9 +483,18 @@ pub struct Pin<'c> {
     nodes: &'c Nodes,
     nodeid: NodeId,
     fd: i32,
+    dev: Dev,
+    kind: u8,
 }
 
 impl<'c> Pin<'c> {
+    /// Holds the record for one more request.
+    fn new(nodes: &'c Nodes, index: u32, record: &mut Record) -> Pin<'c> {
+        record.pins += 1;
+        let nodeid = join(index, record.generation);
+        Pin { nodes, nodeid, fd: record.fd, dev: record.dev, kind: record.kind }
+    }
+
     /// The node.
     pub fn nodeid(&self) -> NodeId {
         self.nodeid
@@ -498,9 +510,14 @@ impl<'c> Pin<'c> {
         f(&mut self.nodes.shard(index), index / SHARDS)
     }
 
+    /// Its type, as in `S_IFMT`.
+    pub fn kind(&self) -> u32 {
+        u32::from(self.kind) << KIND_SHIFT
+    }
+
     /// The filesystem that it is on.
     pub fn dev(&self) -> Dev {
-        self.with(|shard, local| shard.records.get(local).map_or(Dev(0), |r| r.dev))
+        self.dev
     }
 
     /// How to reach it again.
@@ -583,7 +600,7 @@ impl<'c> Pin<'c> {
 
     /// It has a new name.
     pub fn renamed(&self, parent: NodeId, name: &CStr) {
-        let seen = Sighting { dev: Dev(0), ino: 0, parent, name: Some(name), handle: None };
+        let seen = Sighting { dev: Dev(0), ino: 0, kind: 0, parent, name: Some(name), handle: None };
         let moved = self.with(|shard, local| self.nodes.place(shard, local, &seen));
         self.nodes.adopt(moved);
     }

@@ -3,6 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use crate::core::Core;
+use crate::core::attr::KIND_REGULAR;
 use crate::core::handles::{Kind, Opened};
 use crate::core::host::{Host, Result};
 use crate::core::ids::{Fh, HostFd, NodeId};
@@ -51,6 +52,10 @@ pub async fn open<'c, O: Os>(
     kill_suidgid: bool,
 ) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
+    // The kernel opens special files by itself; whoever asks us for one gets none.
+    if node.pin.kind() != KIND_REGULAR {
+        return Err(Errno(libc::ENXIO));
+    }
     let permit = reach::reserve(core, os)?;
     let (fd, backing) = (node.fd, backing_flags(core, flags));
     let file = if flags & O_TRUNC != 0 {
@@ -171,7 +176,12 @@ pub async fn copy_file_range<'c, O: Os>(
 }
 
 /// RELEASE and RELEASEDIR.
-pub fn release<'c>(core: &Core, fh: Fh) -> Result<Answer<'c>> {
+pub async fn release<'c, O: Os>(core: &'c Core, os: &O, fh: Fh) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    if os.stat(file.fd()).await?.nlink == 0 {
+        file.closes_slowly();
+    }
+    drop(file);
     core.handles.release(fh)?;
     Ok(Reply::Ok.into())
 }

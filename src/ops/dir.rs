@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
-use crate::core::attr::Stat;
+use crate::core::attr::{KIND_DIRECTORY, Stat};
 use crate::core::handles::Kind;
 use crate::core::host::{DirBatch, FileHandle, Host, Result};
 use crate::core::ids::{Fh, HostFd, NodeId};
@@ -20,6 +20,9 @@ use super::reach::{self, reach};
 /// OPENDIR.
 pub async fn opendir<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
+    if node.pin.kind() != KIND_DIRECTORY {
+        return Err(Errno::ENOTDIR);
+    }
     let permit = reach::reserve(core, os)?;
     let file = os.open(node.fd, flags & !super::data::O_DIRECT).await?;
     let file = core.handles.insert(permit, file, Kind { directory: true, ..Kind::default() });
@@ -147,7 +150,7 @@ async fn adopt<'c, O: Os>(
         Some(fd) => reach::count(core, os, (parent, Some(name)), fd, &stat).await?,
         None => {
             let Some(dev) = core.devices.find(&stat) else { return Ok((EntryOut::default(), None)) };
-            let sighting = Sighting { dev, ino: stat.ino, parent, name: Some(name), handle: handle.as_ref() };
+            let sighting = Sighting { dev, ino: stat.ino, kind: stat.kind(), parent, name: Some(name), handle: handle.as_ref() };
             match core.nodes.count(&sighting, None) {
                 Count::Node(node) => (node, dev),
                 Count::NeedHandle(_) => return Ok((EntryOut::default(), None)),

@@ -51,7 +51,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Write { fh, offset, data, flags, cache, kill_suidgid } => {
             data::write(core, os, caller, data::Write { fh, offset, data, flags, cache, kill_suidgid }).await
         }
-        Op::Release { fh, .. } | Op::Releasedir { fh } => data::release(core, fh),
+        Op::Release { fh, .. } | Op::Releasedir { fh } => data::release(core, os, fh).await,
         Op::Flush { fh, .. } => data::flush(core, os, fh).await,
         Op::Fsync { fh, datasync } | Op::Fsyncdir { fh, datasync } => data::fsync(core, os, fh, datasync).await,
         Op::Fallocate { fh, offset, length, mode } => {

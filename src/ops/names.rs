@@ -112,7 +112,7 @@ pub async fn link<'c, O: Os>(
     });
     let stat = linked.await?;
     let dev = node.pin.dev();
-    let seen = Sighting { dev, ino: stat.ino, parent, name: Some(name), handle: None };
+    let seen = Sighting { dev, ino: stat.ino, kind: stat.kind(), parent, name: Some(name), handle: None };
     match core.nodes.count(&seen, None) {
         Count::Node(counted) => Ok(Answer::node(Reply::Entry(entry(core, &counted, dev, &stat)), counted)),
         // The node is pinned and holds its descriptor, unless another file has its identity now.

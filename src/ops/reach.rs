@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
-use crate::core::attr::Stat;
+use crate::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat};
 use crate::core::host::{FileHandle, Host, Result};
 use crate::core::ids::{Dev, HostFd, NodeId};
 use crate::core::nodes::{Count, Counted, Pin, Sighting};
@@ -114,6 +114,9 @@ pub async fn device_of<O: Os>(core: &Core, os: &O, fd: HostFd, stat: &Stat) -> R
 /// A descriptor that opens the file handles of the filesystem of `fd`, if that is permitted and there are any.
 pub fn mount_of<H: Host>(host: &H, fd: HostFd) -> Option<OwnedFd> {
     const O_RDONLY: u32 = 0;
+    if !matches!(host.stat(fd).ok()?.kind(), KIND_DIRECTORY | KIND_REGULAR) {
+        return None;
+    }
     let handle = host.handle_of(fd).ok()?;
     let mount = host.open(fd, O_RDONLY).ok()?;
     host.by_handle(HostFd(mount.as_raw_fd()), &handle).ok()?;
@@ -133,7 +136,7 @@ pub async fn count<'c, O: Os>(
 ) -> Result<(Counted<'c>, Dev)> {
     let raw = HostFd(fd.as_raw_fd());
     let dev = device_of(core, os, raw, stat).await?;
-    let mut seen = Sighting { dev, ino: stat.ino, parent, name, handle: None };
+    let mut seen = Sighting { dev, ino: stat.ino, kind: stat.kind(), parent, name, handle: None };
     let counted = match core.nodes.count(&seen, Some(fd)) {
         Count::Node(counted) => counted,
         Count::NeedHandle(fd) => {
@@ -169,7 +172,7 @@ impl Live<'_> {
     /// One of its names was removed. If it has no other, or could not be reached by another, it keeps its descriptor.
     pub async fn lost_a_name<O: Os>(&self, core: &Core, os: &O) {
         let gone = match os.stat(self.fd).await {
-            Ok(stat) => stat.nlink == 0 || stat.kind() == crate::core::attr::KIND_DIRECTORY,
+            Ok(stat) => stat.nlink == 0 || stat.kind() == KIND_DIRECTORY,
             Err(_) => true,
         };
         if gone || core.devices.mount(self.pin.dev()).is_none() {

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat, Time};
+use crate::core::attr::{Stat, Time};
 use crate::core::host::{DirBatch, FileHandle, Host, Making, Result};
 use crate::core::ids::HostFd;
 use crate::protocol::abi::Kstatfs;
@@ -138,19 +138,10 @@ impl Linux {
         Ok(Linux { proc_fd: fd.map_err(io::Error::from)? })
     }
 
-    /// [`Host::open`] as the arguments of an openat(2): directory, name, flags. Checks the kind of file, as that does.
+    /// [`Host::open`] as the arguments of an openat(2): directory, name, flags.
     pub fn reopening(&self, anchor: HostFd, flags: u32) -> Result<(c_int, CString, c_int)> {
-        self.openable(anchor)?;
         let name = CString::new(anchor.0.to_string()).map_err(|_| Errno::EINVAL)?;
         Ok((self.proc_fd.as_raw_fd(), name, open_flags(flags)))
-    }
-
-    /// The kernel opens special files by itself; whoever asks us for one gets none.
-    fn openable(&self, anchor: HostFd) -> Result<()> {
-        match self.stat(anchor)?.kind() {
-            KIND_REGULAR | KIND_DIRECTORY => Ok(()),
-            _ => Err(Errno(libc::ENXIO)),
-        }
     }
 
     /// Reads what the page cache holds of `offset..`; EAGAIN if nothing, EOPNOTSUPP if the filesystem cannot tell.
@@ -193,7 +184,6 @@ impl Host for Linux {
     }
 
     fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd> {
-        self.openable(anchor)?;
         // SAFETY: the name is NUL-terminated.
         owned(unsafe { libc::openat(self.proc_fd.as_raw_fd(), FdName::new(anchor).name(), open_flags(flags)) }.into())
     }
