@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
@@ -9,11 +12,35 @@ use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
 use super::options::MountOptions;
+use super::remount::{self, Caller};
+use super::say;
 use crate::core::config::{Config, Engine, IoMode, Transport};
 
 /// What one run of `ptfs` is to do.
-#[derive(Clone, Debug)]
-pub struct Invocation {
+#[derive(Debug)]
+pub enum Invocation {
+    /// Mount, and serve until the mount is gone.
+    Serve(Box<Serve>),
+    /// Change the flags of a mount that is there, and leave.
+    Remount(Remount),
+}
+
+/// `-o remount`.
+#[derive(Debug)]
+pub struct Remount {
+    /// Where the mount is.
+    pub mountpoint: PathBuf,
+    /// The flags of mount(2) that it is to have.
+    pub flags: libc::c_ulong,
+    /// The mount namespace to do it in, if not this process's (`mount -N`).
+    pub namespace: Option<PathBuf>,
+    /// Only look at the arguments (`mount -f`).
+    pub fake: bool,
+}
+
+/// A mount to make.
+#[derive(Debug)]
+pub struct Serve {
     /// The directory to serve.
     pub source: PathBuf,
     /// Where to serve it.
@@ -51,8 +78,9 @@ struct Cli {
     mountpoint: PathBuf,
 
     /// Mount options: allow_other, auto_unmount, ro, rw, [no]dev, [no]suid, [no]exec, [no]atime, fsname=NAME,
-    /// subtype=NAME, default_permissions (always on). Default: rw,nodev,nosuid
-    #[arg(short = 'o', value_name = "OPT[,OPT...]", value_parser = mount_options, help_heading = "Mount")]
+    /// subtype=NAME, default_permissions (always on). Default: rw,nodev,nosuid. With remount, ptfs gives the mount that
+    /// is there the flags from ro to noatime, and leaves
+    #[arg(short = 'o', value_name = "OPT[,OPT...]", help_heading = "Mount")]
     options: Vec<String>,
 
     /// Let other users in, as -o allow_other
@@ -120,10 +148,100 @@ struct Cli {
     log: String,
 }
 
+/// How mount(8) calls `/sbin/mount.fuse.ptfs`, a link to ptfs.
+#[derive(Parser, Debug)]
+#[command(name = HELPER, version)]
+struct Helper {
+    /// Directory to serve
+    source: PathBuf,
+
+    /// Where it is served
+    mountpoint: PathBuf,
+
+    /// Mount options
+    #[arg(short = 'o', value_name = "OPT[,OPT...]")]
+    options: Vec<String>,
+
+    /// Overlook unknown options
+    #[arg(short = 's')]
+    sloppy: bool,
+
+    /// Change nothing
+    #[arg(short = 'f')]
+    fake: bool,
+
+    /// Accepted: there is no mtab to leave alone
+    #[arg(short = 'n')]
+    _no_mtab: bool,
+
+    /// Accepted: there is nothing more to say
+    #[arg(short = 'v', action = ArgAction::Count)]
+    _verbose: u8,
+
+    /// The mount namespace to act in
+    #[arg(short = 'N', value_name = "FILE")]
+    namespace: Option<PathBuf>,
+
+    /// Accepted: the type follows from the name of this program
+    #[arg(short = 't', value_name = "TYPE")]
+    _type: Option<String>,
+}
+
+/// The name by which mount(8) calls its helper for the type `fuse.ptfs`.
+const HELPER: &str = "mount.fuse.ptfs";
+
 impl Invocation {
-    /// Reads the command line. `--help`, `--version` and usage errors end the process here (exit code 0, 0 and 2).
-    pub fn from_args() -> Invocation {
-        Invocation::try_from(Cli::parse()).unwrap_or_else(|error| error.exit())
+    /// Reads the command line. On `--help` and `--version` the process is to end with `Err(0)`, after a usage error with
+    /// `Err(2)`; what there is to say has been said.
+    pub fn from_args() -> Result<Invocation, ExitCode> {
+        let name = std::env::args_os().next();
+        let parsed = match name.as_deref().map(Path::new).and_then(Path::file_name) {
+            Some(name) if name == OsStr::new(HELPER) => Helper::try_parse().and_then(Invocation::try_from),
+            _ => Cli::try_parse().and_then(Invocation::try_from),
+        };
+        parsed.map_err(|error| {
+            if error.use_stderr() {
+                say(one_line(&error));
+                return ExitCode::from(2);
+            }
+            // A closed pipe has read enough.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// What is wrong, without clap's paragraphs: a daemon's operator finds this line in a log.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass"));
+    let said: Vec<&str> =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let said = said.join(" ").replace(" tip: ", "; ");
+    format!("{}; see ptfs --help", said.strip_prefix("error: ").unwrap_or(&said))
+}
+
+fn usage_error(kind: ErrorKind, line: impl Display) -> clap::Error {
+    Cli::command().error(kind, line)
+}
+
+impl TryFrom<Helper> for Invocation {
+    type Error = clap::Error;
+
+    fn try_from(helper: Helper) -> Result<Invocation, clap::Error> {
+        let Helper { mountpoint, options, sloppy, fake, namespace, .. } = helper;
+        if !remount::is_asked_for(&options) {
+            // mount(8) waits for its helper, and ptfs does not leave the foreground yet.
+            let line = format!(
+                "mount(8) cannot start ptfs, only remount it; start it by `ptfs -o OPTIONS {} {}`",
+                helper.source.display(),
+                mountpoint.display()
+            );
+            return Err(usage_error(ErrorKind::InvalidValue, line));
+        }
+        let flags = remount::flags(&options, Caller::MountHelper { sloppy });
+        let flags = flags.map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
+        Ok(Invocation::Remount(Remount { mountpoint, flags, namespace, fake }))
     }
 }
 
@@ -131,14 +249,26 @@ impl TryFrom<Cli> for Invocation {
     type Error = clap::Error;
 
     fn try_from(cli: Cli) -> Result<Invocation, clap::Error> {
-        let usage = |kind, line: String| Cli::command().error(kind, line);
+        if !remount::is_asked_for(&cli.options) {
+            return Serve::try_from(cli).map(|serve| Invocation::Serve(Box::new(serve)));
+        }
+        let flags = remount::flags(&cli.options, Caller::Direct);
+        let flags = flags.map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
+        Ok(Invocation::Remount(Remount { mountpoint: cli.mountpoint, flags, namespace: None, fake: false }))
+    }
+}
+
+impl TryFrom<Cli> for Serve {
+    type Error = clap::Error;
+
+    fn try_from(cli: Cli) -> Result<Serve, clap::Error> {
         let mut options = MountOptions { allow_other: cli.allow_other, ..MountOptions::default() };
         for list in &cli.options {
-            options.apply(list).map_err(|line| usage(ErrorKind::InvalidValue, line))?;
+            options.apply(list).map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
         }
         if cli.engine == Engine::Pool && cli.transport == Transport::FuseUring {
             let line = "--transport=fuse-uring needs the uring engine, and --engine=pool forbids it";
-            return Err(usage(ErrorKind::ArgumentConflict, line.to_owned()));
+            return Err(usage_error(ErrorKind::ArgumentConflict, line));
         }
         let machine = Machine::this().defaults();
         let max_background = cli.max_background.unwrap_or(machine.max_background);
@@ -146,7 +276,7 @@ impl TryFrom<Cli> for Invocation {
         if congestion_threshold > max_background {
             let line =
                 format!("--congestion-threshold={congestion_threshold} exceeds --max-background={max_background}");
-            return Err(usage(ErrorKind::InvalidValue, line));
+            return Err(usage_error(ErrorKind::InvalidValue, line));
         }
         let config = Config {
             engine: cli.engine,
@@ -165,7 +295,7 @@ impl TryFrom<Cli> for Invocation {
             ..machine
         };
         let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
-        Ok(Invocation { source, mountpoint, config, options, stats_at_exit, log })
+        Ok(Serve { source, mountpoint, config, options, stats_at_exit, log })
     }
 }
 
@@ -265,11 +395,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Checked here so that clap names the argument; applied in order later.
-fn mount_options(list: &str) -> Result<String, String> {
-    MountOptions::default().apply(list).map(|()| list.to_owned())
-}
-
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -278,20 +403,42 @@ fn log_filter(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<Invocation, clap::Error> {
+    fn parse(arguments: &[&str]) -> Result<Serve, clap::Error> {
         let program = ["ptfs", "/src", "/mnt"];
-        Cli::try_parse_from(program.iter().chain(arguments)).and_then(Invocation::try_from)
+        Cli::try_parse_from(program.iter().chain(arguments)).and_then(Serve::try_from)
+    }
+
+    fn parse_helper(arguments: &str) -> Result<Invocation, clap::Error> {
+        let program = [HELPER, "/src", "/mnt"];
+        Helper::try_parse_from(program.into_iter().chain(arguments.split(' '))).and_then(Invocation::try_from)
     }
 
     fn error(arguments: &[&str]) -> String {
         let error = parse(arguments).expect_err("a usage error");
-        assert_eq!(error.exit_code(), 2);
-        error.to_string()
+        assert!(error.use_stderr());
+        let line = one_line(&error);
+        assert!(!line.contains('\n'), "{line}");
+        line
     }
 
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+        Helper::command().debug_assert();
+    }
+
+    #[test]
+    fn mount_8_is_understood() {
+        for arguments in
+            ["-o ro,remount", "-n -v -s -f -N /proc/9/ns/mnt -o ro,remount -t fuse.ptfs", "-snv -o remount,ro"]
+        {
+            match parse_helper(arguments) {
+                Ok(Invocation::Remount(remount)) => assert_eq!(remount.flags, libc::MS_RDONLY, "{arguments}"),
+                other => panic!("{arguments}: {other:?}"),
+            }
+        }
+        let error = one_line(&parse_helper("-o rw").expect_err("nothing goes to the background yet"));
+        assert!(error.contains("`ptfs -o OPTIONS /src /mnt`"), "{error}");
     }
 
     #[test]

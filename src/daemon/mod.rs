@@ -5,13 +5,15 @@ mod cli;
 mod handshake;
 mod mount;
 mod options;
+mod remount;
+mod report;
 mod signals;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -22,9 +24,10 @@ use std::thread;
 use tracing_subscriber::EnvFilter;
 
 use self::choice::Choice;
-use self::cli::Invocation;
+use self::cli::{Invocation, Remount, Serve};
 use self::mount::Mounted;
-use self::signals::{Desk, say_table};
+use self::report::say_report;
+use self::signals::Desk;
 use crate::core::Core;
 use crate::core::config::Config;
 use crate::core::host::Host;
@@ -33,14 +36,20 @@ use crate::ops::{self, engine::Session};
 use crate::stats::Stats;
 use crate::sys::fs::Linux;
 use crate::sys::signal::Signals;
-use crate::sys::{creds, limits, process};
+use crate::sys::{self, creds, limits, process};
 
 /// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line.
 pub fn main() -> ExitCode {
-    let invocation = Invocation::from_args();
-    start_logging(&invocation.log);
-    report_panics();
-    match serve(invocation) {
+    let outcome = match Invocation::from_args() {
+        Ok(Invocation::Serve(wanted)) => {
+            start_logging(&wanted.log);
+            report_panics();
+            serve(*wanted)
+        }
+        Ok(Invocation::Remount(wanted)) => remount(&wanted),
+        Err(code) => return code,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             say(line);
@@ -49,9 +58,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn remount(wanted: &Remount) -> Result<(), String> {
+    if let Some(path) = &wanted.namespace {
+        let entered = File::open(path).and_then(|file| sys::mount::enter_namespace(file.as_fd()));
+        entered.map_err(|error| format!("cannot enter the mount namespace {}: {error}", path.display()))?;
+    }
+    if wanted.fake { Ok(()) } else { remount::remount(&wanted.mountpoint, wanted.flags) }
+}
+
 /// From the command line to the end of the mount.
-fn serve(invocation: Invocation) -> Result<(), String> {
-    let Invocation { source, mountpoint, mut config, options, stats_at_exit, .. } = invocation;
+fn serve(wanted: Serve) -> Result<(), String> {
+    let Serve { source, mountpoint, mut config, options, stats_at_exit, .. } = wanted;
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
     config.fd_budget = limits::fd_budget(files);
     let choice = Choice::make(&config)?;
@@ -63,9 +80,6 @@ fn serve(invocation: Invocation) -> Result<(), String> {
 
     // Dropped in reverse: on every way out the device closes before the mount is taken down (see `Mounted`).
     let (mounted, device) = mount::mount(&source, &mountpoint, &options)?;
-    if mounted.path() != source && mounted.path().starts_with(&source) {
-        tracing::warn!("the mount point lies inside SOURCE: the mount contains itself, and must not be walked into");
-    }
     // After the mount, whose mount point is made with the operator's umask.
     process::clear_umask();
     let device = File::from(device);
@@ -76,11 +90,12 @@ fn serve(invocation: Invocation) -> Result<(), String> {
     }
 
     let stats = Arc::new(Stats::default());
-    let session = Session { core: Arc::new(core), device: device.into(), init, stats: Arc::clone(&stats) };
+    let core = Arc::new(core);
+    let session = Session { core: Arc::clone(&core), device: device.into(), init, stats: Arc::clone(&stats) };
     let outcome = attend(session, &choice, &source, &signals, &mounted, stats_at_exit);
     drop(mounted);
     if stats_at_exit {
-        say_table(&stats);
+        say_report(&stats, &core);
     }
     outcome
 }
@@ -95,8 +110,9 @@ fn attend(
     stats_at_exit: bool,
 ) -> Result<(), String> {
     let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
-    let stats = Arc::clone(&session.stats);
-    let desk = Desk { signals, ended: &ended, mounted, stats: &stats, stats_at_exit };
+    // The session goes before those who listen to signals do.
+    let (stats, core) = (Arc::clone(&session.stats), Arc::clone(&session.core));
+    let desk = Desk { signals, ended: &ended, mounted, stats: &stats, core: &core, stats_at_exit };
     thread::scope(|scope| {
         // Both go when the engine has ended, in whatever way: the device, so that no unmount waits for an answer that
         // nobody gives; and then the pipe, which sends the listeners home.

@@ -71,7 +71,8 @@ impl MountOptions {
             ("subtype", Some(value)) if !value.is_empty() => self.subtype = Some(value.to_owned()),
             ("fsname" | "subtype", _) => return Err(format!("mount option '{name}' needs a value")),
             _ => {
-                return Err(format!("unknown mount option '{option}'; the nearest known one is '{}'", nearest(option)));
+                let hint = nearest(option).map(|name| format!("; there is '{name}'")).unwrap_or_default();
+                return Err(format!("unknown mount option '{option}'{hint}"));
             }
         }
         Ok(())
@@ -134,7 +135,7 @@ fn escape(value: &[u8], list: &mut Vec<u8>) {
 }
 
 /// Splits at commas; a backslash takes the next character's meaning away.
-fn split(list: &str) -> Vec<String> {
+pub fn split(list: &str) -> Vec<String> {
     let mut options = vec![String::new()];
     let mut characters = list.chars();
     while let Some(character) = characters.next() {
@@ -148,9 +149,10 @@ fn split(list: &str) -> Vec<String> {
     options
 }
 
-/// The known option that the fewest edits make of `typed`.
-fn nearest(typed: &str) -> &'static str {
-    NAMES.iter().min_by_key(|name| edits(typed, name)).unwrap_or(&"ro")
+/// The known option that the fewest edits make of `typed`, if less than half of it needs any.
+fn nearest(typed: &str) -> Option<&'static str> {
+    let (edits, name) = NAMES.iter().map(|name| (edits(typed, name), *name)).min()?;
+    (2 * edits < typed.len()).then_some(name)
 }
 
 /// Levenshtein's distance.
@@ -197,6 +199,7 @@ mod tests {
         assert!(error.contains("'allow_othr'") && error.contains("'allow_other'"), "{error}");
         let error = parse("subtyp=x").expect_err("no such option");
         assert!(error.contains("'subtype='"), "{error}");
+        assert_eq!(parse("foo").expect_err("no such option"), "unknown mount option 'foo'");
         assert!(parse("ro=1").is_err() && parse("fsname").is_err() && parse("fsname=").is_err());
     }
 

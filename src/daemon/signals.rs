@@ -5,13 +5,18 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use super::mount::{Mounted, Unmounted};
+use super::report::{Trimmer, say_report};
 use super::say;
+use crate::core::Core;
 use crate::stats::Stats;
 use crate::sys::mount::sync_everything;
 use crate::sys::signal::{Event, Signals, ended_within};
 
 /// How long those who use the mount may go on after it was taken out of sight.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Between two looks at the number of nodes.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Everything that signals act on.
 #[derive(Clone, Copy)]
@@ -24,6 +29,8 @@ pub struct Desk<'a> {
     pub mounted: &'a Mounted,
     /// What to report.
     pub stats: &'a Stats,
+    /// What to report on, and to watch.
+    pub core: &'a Core,
     /// Whether to report at the end too.
     pub stats_at_exit: bool,
 }
@@ -36,10 +43,12 @@ impl Desk<'_> {
         Self: 'scope,
     {
         let mut stopping = false;
+        let mut trimmer = Trimmer::default();
         loop {
-            match self.signals.wait(self.ended) {
+            match self.signals.wait(self.ended, LOOK) {
                 Ok(Event::Ended) => return,
-                Ok(Event::Report) => say_table(self.stats),
+                Ok(Event::Nothing) => trimmer.look(self.core.nodes.len()),
+                Ok(Event::Report) => say_report(self.stats, self.core),
                 Ok(Event::Stop(signal)) if !stopping => {
                     stopping = true;
                     tracing::info!("{signal}: unmounting {}", self.mounted.path().display());
@@ -94,13 +103,8 @@ impl Desk<'_> {
         say(why);
         self.mounted.abandon();
         if self.stats_at_exit {
-            say_table(self.stats);
+            say_report(self.stats, self.core);
         }
         std::process::exit(1)
     }
-}
-
-/// Prints the table of latencies.
-pub fn say_table(stats: &Stats) {
-    say(format_args!("latency from reaping a request to its answer\n{}", stats.snapshot()));
 }

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -68,6 +68,28 @@ pub fn mount(source: &OsStr, target: &Path, fstype: &OsStr, flags: libc::c_ulong
     let data = c_string(OsStr::new(data))?;
     // SAFETY: all four are NUL-terminated strings that outlive the call.
     check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), fstype.as_ptr(), flags, CStr::as_ptr(&data).cast()) })
+}
+
+/// mount(2) with MS_REMOUNT: gives the mount at `target`, and its filesystem, these flags.
+pub fn remount(target: &Path, flags: libc::c_ulong) -> io::Result<()> {
+    // The kernel asks for neither source nor type here.
+    mount(OsStr::new("none"), target, OsStr::new("none"), flags | libc::MS_REMOUNT, "")
+}
+
+/// Whether a FUSE filesystem is at `path`. Asks its daemon.
+pub fn is_fuse(path: &Path) -> io::Result<bool> {
+    let path = c_string(path.as_os_str())?;
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `path` is NUL-terminated and `stat` has room for the answer.
+    check(unsafe { libc::statfs(path.as_ptr(), stat.as_mut_ptr()) })?;
+    // SAFETY: statfs is plain integers, zeroed above and filled by the kernel.
+    Ok(unsafe { stat.assume_init() }.f_type == libc::FUSE_SUPER_MAGIC)
+}
+
+/// Enters a mount namespace. Fails if there is a second thread.
+pub fn enter_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes plain numbers; the kernel checks what the fd is.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })
 }
 
 /// umount2(2). `lazy` hides the mount now and ends it when its last user has left.

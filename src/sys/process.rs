@@ -22,6 +22,16 @@ pub fn clear_umask() {
     unsafe { libc::umask(0) };
 }
 
+/// Gives free memory back to the system, wherever in the heap it lies.
+pub fn trim_heap() {
+    // Other C libraries have nothing of the kind.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a plain number; the allocator locks each of its arenas meanwhile.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Asks this process to end in its orderly way, as an operator would.
 pub fn ask_to_stop() {
     // SAFETY: takes plain numbers; SIGTERM goes to whoever waits for signals.

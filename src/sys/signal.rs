@@ -13,6 +13,8 @@ pub enum Event {
     Report,
     /// The engine has ended by itself.
     Ended,
+    /// The time is up.
+    Nothing,
 }
 
 /// The signals that this process answers to, taken out of their default course.
@@ -52,12 +54,13 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, or for the other end of `ended` to close.
-    pub fn wait(&self, ended: &PipeReader) -> io::Result<Event> {
+    /// Waits for a signal, for the other end of `ended` to close, or for the time to pass.
+    pub fn wait(&self, ended: &PipeReader, timeout: Duration) -> io::Result<Event> {
         loop {
-            let ready = poll([self.fd.as_fd(), ended.as_fd()], None)?;
-            if ready[1] {
-                return Ok(Event::Ended);
+            match poll([self.fd.as_fd(), ended.as_fd()], timeout)? {
+                [_, true] => return Ok(Event::Ended),
+                [false, false] => return Ok(Event::Nothing),
+                [true, false] => {}
             }
             match self.take()? as libc::c_int {
                 libc::SIGUSR1 => return Ok(Event::Report),
@@ -87,13 +90,13 @@ impl Signals {
 
 /// Whether the other end of `ended` is closed, now or within `timeout`.
 pub fn ended_within(ended: &PipeReader, timeout: Duration) -> bool {
-    poll([ended.as_fd()], Some(timeout)).is_ok_and(|[ended]| ended)
+    poll([ended.as_fd()], timeout).is_ok_and(|[ended]| ended)
 }
 
 /// Which of `fds` have something to read, an error, or no other end.
-fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) -> io::Result<[bool; N]> {
+fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Duration) -> io::Result<[bool; N]> {
     let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
-    let timeout = timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
+    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     loop {
         // SAFETY: `polled` is N valid entries.
         match unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, timeout) } {
@@ -124,10 +127,13 @@ mod tests {
     fn signals_and_the_end_are_told_apart() {
         let signals = Signals::block().expect("signals can be blocked");
         let (reader, writer) = io::pipe().expect("a pipe");
+        let long = Duration::from_secs(60);
+        let soon = signals.wait(&reader, Duration::from_millis(1));
+        assert_eq!(soon.expect("nothing waits"), Event::Nothing);
         // SAFETY: sends a signal that is blocked in this thread to this thread alone.
         unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1) };
-        assert_eq!(signals.wait(&reader).expect("a signal waits"), Event::Report);
+        assert_eq!(signals.wait(&reader, long).expect("a signal waits"), Event::Report);
         drop(writer);
-        assert_eq!(signals.wait(&reader).expect("the end waits"), Event::Ended);
+        assert_eq!(signals.wait(&reader, long).expect("the end waits"), Event::Ended);
     }
 }

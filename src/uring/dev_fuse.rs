@@ -1,11 +1,12 @@
 //! The `/dev/fuse` transport: reads and writes of a clone of the device.
 //!
 //! A read left pending on several rings is a thundering herd, since each ring's poll is not exclusive: one request wakes
-//! every worker. So a worker polls with EPOLLEXCLUSIVE, and then reads without blocking until EAGAIN.
+//! every worker. So each read is linked to a poll with EPOLLEXCLUSIVE, and does not block: one request wakes one worker,
+//! and costs one `io_uring_enter` that also carries the reply before it.
 
 use std::cell::{Cell, RefCell};
 
-use io_uring::opcode;
+use io_uring::{opcode, squeue};
 use zerocopy::IntoBytes;
 
 use crate::protocol::Reply;
@@ -14,16 +15,18 @@ use crate::protocol::abi::OutHeader;
 use super::slot::{Slot, Via};
 use super::worker::{DEVICE, Tag, Worker};
 
-/// Reads at once, at most: a busy device is drained in batches.
-const BURST: usize = 8;
+/// Reads at once, at most: while the device is busy each turn takes more.
+const MOST: usize = 8;
 
 /// What is under way on the device.
 #[derive(Default)]
 pub struct DevFuse {
+    /// Slots without a request.
     free: RefCell<Vec<usize>>,
-    polling: Cell<bool>,
-    reads: Cell<usize>,
-    burst: Cell<usize>,
+    /// Polls with their reads.
+    waiting: Cell<usize>,
+    /// How many of those there should be.
+    wanted: Cell<usize>,
     gone: Cell<bool>,
 }
 
@@ -35,7 +38,7 @@ impl DevFuse {
 
     /// No request comes this way any more.
     pub fn is_gone(&self) -> bool {
-        self.gone.get()
+        self.gone.get() && self.waiting.get() == 0
     }
 }
 
@@ -43,67 +46,49 @@ impl Worker<'_> {
     /// Begins to read requests into these slots.
     pub fn start_device(&self, slots: impl Iterator<Item = usize>) {
         self.dev_fuse.free.borrow_mut().extend(slots);
-        self.poll_device();
+        self.dev_fuse.wanted.set(1);
+        self.await_requests();
     }
 
-    fn poll_device(&self) {
+    fn await_requests(&self) {
         let dev = &self.dev_fuse;
-        if dev.polling.get() || dev.gone.get() || dev.free.borrow().is_empty() {
-            return;
-        }
-        dev.polling.set(true);
-        dev.burst.set(1);
-        let events = (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32;
-        self.push(opcode::PollAdd::new(DEVICE, events).build().user_data(Tag::Readable.of(0)));
-    }
-
-    /// The poll ended.
-    pub fn readable(&self, _result: i32) {
-        self.dev_fuse.polling.set(false);
-        self.read_device();
-    }
-
-    fn read_device(&self) {
-        let dev = &self.dev_fuse;
-        while dev.reads.get() < dev.burst.get() && !dev.gone.get() {
+        while dev.waiting.get() < dev.wanted.get() && !dev.gone.get() {
             let Some(at) = dev.free.borrow_mut().pop() else { return };
             let Some(slot) = self.slots.get(at) else { return };
             slot.via.set(Via::Device);
+            dev.waiting.set(dev.waiting.get() + 1);
             let (buf, len) = slot.request_area();
-            dev.reads.set(dev.reads.get() + 1);
-            self.push(opcode::Read::new(DEVICE, buf, len).build().user_data(Tag::Request.of(at as u32)));
+            let poll = opcode::PollAdd::new(DEVICE, (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32).build();
+            let read = opcode::Read::new(DEVICE, buf, len).build();
+            self.push_linked([
+                poll.flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS).user_data(Tag::Quiet.of(0)),
+                read.user_data(Tag::Request.of(at as u32)),
+            ]);
         }
     }
 
     /// A read ended: the request's length, if there is one.
     pub fn read_ended(&self, at: usize, result: i32) -> Option<usize> {
         let dev = &self.dev_fuse;
-        dev.reads.set(dev.reads.get().saturating_sub(1));
-        if let Ok(len @ 1..) = usize::try_from(result) {
-            dev.burst.set((dev.burst.get() * 2).clamp(1, BURST));
-            self.read_device();
-            return Some(len);
+        dev.waiting.set(dev.waiting.get().saturating_sub(1));
+        let len = usize::try_from(result).ok().filter(|&len| len > 0);
+        match (len, -result) {
+            (Some(_), _) => dev.wanted.set((dev.wanted.get() + 1).min(MOST)),
+            (None, libc::ENODEV | libc::EBADF | libc::ECONNABORTED) => dev.gone.set(true),
+            // Another worker was faster, or the request was withdrawn.
+            (None, _) => dev.wanted.set(1),
         }
-        dev.free.borrow_mut().push(at);
-        match -result {
-            libc::ENODEV | libc::EBADF | libc::ECONNABORTED => dev.gone.set(true),
-            // The request was interrupted before it was read: there may be others.
-            libc::ENOENT | libc::EINTR => self.read_device(),
-            _ if dev.reads.get() == 0 => self.poll_device(),
-            _ => {}
+        if len.is_none() {
+            dev.free.borrow_mut().push(at);
         }
-        None
+        self.await_requests();
+        len
     }
 
     /// A slot is free again.
-    pub fn read_more(&self, at: usize) {
-        let dev = &self.dev_fuse;
-        dev.free.borrow_mut().push(at);
-        if dev.reads.get() == 0 && !dev.polling.get() {
-            // Every slot was in use, so that nobody looked for more.
-            dev.burst.set(1);
-            self.read_device();
-        }
+    pub fn slot_is_free(&self, at: usize) {
+        self.dev_fuse.free.borrow_mut().push(at);
+        self.await_requests();
     }
 
     /// Writes a reply.

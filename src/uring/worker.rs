@@ -45,8 +45,6 @@ pub enum Tag {
     Backing,
     /// A reply was written to /dev/fuse.
     Reply,
-    /// /dev/fuse has something to read.
-    Readable,
     /// The mailbox has something.
     Mail,
     /// Another ring says that a file was released.
@@ -56,8 +54,7 @@ pub enum Tag {
 }
 
 impl Tag {
-    const ALL: [Tag; 7] =
-        [Tag::Request, Tag::Backing, Tag::Reply, Tag::Readable, Tag::Mail, Tag::Released, Tag::Quiet];
+    const ALL: [Tag; 6] = [Tag::Request, Tag::Backing, Tag::Reply, Tag::Mail, Tag::Released, Tag::Quiet];
 
     /// The `user_data` of slot `at`.
     pub fn of(self, at: u32) -> u64 {
@@ -132,6 +129,8 @@ pub struct Worker<'m> {
     pub entries: Cell<usize>,
     /// Requests in service, and replies under way.
     busy: Cell<usize>,
+    /// Replies under way to /dev/fuse.
+    replies: Cell<usize>,
     files: Files,
     personalities: Personalities,
     /// pwritev2(RWF_NOWAIT) was refused as unsupported: asking again is a wasted call.
@@ -191,6 +190,7 @@ impl<'m> Worker<'m> {
             dev_fuse: DevFuse::default(),
             entries: Cell::new(0),
             busy: Cell::new(0),
+            replies: Cell::new(0),
             files: Files::new(number, FILES),
             personalities,
             nowait_writes: Cell::new(true),
@@ -218,11 +218,20 @@ impl<'m> Worker<'m> {
 
     /// Submits an entry with the next `io_uring_enter`.
     pub fn push(&self, entry: impl Into<squeue::Entry128>) {
-        let entry = entry.into();
+        self.push_all(&[entry.into()]);
+    }
+
+    /// Submits a chain of two with the next `io_uring_enter`.
+    pub fn push_linked(&self, entries: [squeue::Entry; 2]) {
+        self.push_all(&entries.map(Into::into));
+    }
+
+    /// All or none of them go into one submission, which a chain must not straddle.
+    fn push_all(&self, entries: &[squeue::Entry128]) {
         loop {
             let mut ring = self.ring.borrow_mut();
-            // SAFETY: whatever the entry points to is a slot's memory, which outlives the ring.
-            if unsafe { ring.submission().push(&entry) }.is_ok() {
+            // SAFETY: whatever an entry points to is a slot's memory, which outlives the ring.
+            if unsafe { ring.submission().push_multiple(entries) }.is_ok() {
                 return;
             }
             // The queue is full. EBUSY would mean that completions wait; the kernel keeps them, and takes entries again.
@@ -237,7 +246,9 @@ impl<'m> Worker<'m> {
 
     /// One turn of the ring: submits all that was pushed and waits for something to do.
     pub fn turn(&self, events: &mut Vec<Event>) -> io::Result<()> {
-        let want = usize::from(self.mailbox.may_sleep() && !self.shared.stop.load(Ordering::SeqCst));
+        // A reply to /dev/fuse completes as it is submitted: it must not end the wait, or each would cost a turn.
+        let idle = self.mailbox.may_sleep() && !self.shared.stop.load(Ordering::SeqCst);
+        let want = if idle { self.replies.get() + 1 } else { 0 };
         match self.ring.borrow_mut().submit_and_wait(want) {
             Ok(_) => {}
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
@@ -265,7 +276,6 @@ impl<'m> Worker<'m> {
                     events.push(Event::Resume(slot));
                 }
                 Tag::Reply => self.replied(slot, result),
-                Tag::Readable => self.readable(result),
                 Tag::Mail if !cqueue::more(cqe.flags()) => self.listen(),
                 Tag::Released => self.released(Fh(at.into())),
                 Tag::Mail | Tag::Quiet => {}
@@ -304,10 +314,11 @@ impl<'m> Worker<'m> {
             Via::Device if matches!(answer.reply, Reply::None) => {
                 answer.commit();
                 self.ended();
-                self.read_more(at);
+                self.slot_is_free(at);
             }
             Via::Device => {
                 self.write_reply(slot, at, &answer.reply);
+                self.replies.set(self.replies.get() + 1);
                 if !answer.gives_nothing()
                     && let Some(given) = self.given.borrow_mut().get_mut(at)
                 {
@@ -326,8 +337,9 @@ impl<'m> Worker<'m> {
                 _ => drop(answer),
             }
         }
+        self.replies.set(self.replies.get().saturating_sub(1));
         self.ended();
-        self.read_more(at);
+        self.slot_is_free(at);
     }
 
     /// Which way a call takes now.

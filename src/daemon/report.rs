@@ -1,0 +1,81 @@
+//! What SIGUSR1 and `--stats-at-exit` print, and the memory that is given back meanwhile.
+
+use std::fs;
+
+use super::say;
+use crate::core::Core;
+use crate::stats::Stats;
+use crate::sys::process::{page_size, trim_heap};
+
+/// Prints the table of latencies, and what the daemon holds.
+pub fn say_report(stats: &Stats, core: &Core) {
+    say(format_args!("latency from reaping a request to its answer\n{}\n{}", stats.snapshot(), gauges(core)));
+}
+
+fn gauges(core: &Core) -> String {
+    let nodes = &core.nodes;
+    format!(
+        "nodes {}, node fds {} (pinned {}), open files {}, fd budget {}, resident memory {} KiB",
+        nodes.len(),
+        nodes.fds(),
+        nodes.pinned_fds(),
+        core.handles.len(),
+        core.config.fd_budget,
+        resident_kib().map_or("?".to_owned(), |kib| kib.to_string()),
+    )
+}
+
+/// The second field of `statm` is in pages.
+fn resident_kib() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * u64::from(page_size()) >> 10)
+}
+
+/// Notices when the kernel has forgotten most nodes, and then has the allocator give their memory back to the system,
+/// which by itself it does for the end of its heap only: after `drop_caches` over a monorepo, hundreds of megabytes.
+#[derive(Default)]
+pub struct Trimmer {
+    /// The most nodes that were seen since the last time.
+    peak: usize,
+}
+
+/// A trim takes milliseconds and the heap's locks; fewer nodes are not worth it.
+const WORTH_IT: usize = 10_000;
+
+impl Trimmer {
+    /// To be told the number of nodes now and then.
+    pub fn look(&mut self, nodes: usize) {
+        if self.is_due(nodes) {
+            trim_heap();
+            tracing::debug!("{nodes} nodes are left: gave back memory");
+        }
+    }
+
+    fn is_due(&mut self, nodes: usize) -> bool {
+        self.peak = self.peak.max(nodes);
+        let due = nodes < self.peak / 2 && self.peak - nodes > WORTH_IT;
+        if due {
+            self.peak = nodes;
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_after_most_nodes_went() {
+        let mut trimmer = Trimmer::default();
+        let looks = [10, 9_000, 100, 100_000, 60_000, 49_999, 49_000, 24_000, 10_000, 0, 0, 90_000, 40_000];
+        let due: Vec<usize> = looks.into_iter().filter(|&nodes| trimmer.is_due(nodes)).collect();
+        assert_eq!(due, [49_999, 24_000, 10_000, 40_000]);
+    }
+
+    #[test]
+    fn this_process_is_resident() {
+        assert!(resident_kib().is_some_and(|kib| kib > 100));
+    }
+}

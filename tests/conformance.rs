@@ -1,0 +1,222 @@
+//! What a mount must do, as a table of cases. Each case holds on a plain directory, which `conformance_plain` proves,
+//! and so it must hold on a mount of one.
+//!
+//! - `PTFS_CASE`: only the cases whose name contains this.
+//! - `PTFS_CASE_FS`: only `ext4`, or only `tmpfs`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+#[path = "support/cases"]
+mod cases {
+    pub mod attributes;
+    pub mod data;
+    pub mod host;
+    pub mod limits;
+    pub mod maps;
+    pub mod nameless;
+    pub mod names;
+    pub mod rest;
+    pub mod rights;
+    pub mod special;
+    use super::*;
+}
+
+use libc::{
+    O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC,
+    O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+};
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+use support::sys::{self, At, ROOT, Sys, User, as_user};
+use support::{Backing, Fs, Mount, Variant, env};
+
+#[test]
+fn conformance_plain() {
+    check(None);
+}
+
+#[test]
+fn conformance_fuse_uring() {
+    check(Some(&support::FUSE_URING));
+}
+
+#[test]
+fn conformance_dev_fuse() {
+    check(Some(&support::DEV_FUSE));
+}
+
+#[test]
+fn conformance_pool() {
+    check(Some(&support::POOL));
+}
+
+/// The cases by theme, each in a file of `support/cases`.
+macro_rules! cases {
+    ($($theme:ident: $($name:ident)*,)*) => { &[$($((stringify!($name), cases::$theme::$name)),*),*] };
+}
+type Case = (&'static str, fn(&Dir));
+const CASES: &[Case] = cases![
+        nameless: unlinked_file_goes_on unlinked_o_path_goes_on unlinked_by_the_host_goes_on
+        replaced_while_open removed_directory tmpfile_gets_a_name tmpfile_excl_gets_none,
+        names: hard_links_are_one_file inode_numbers_are_the_hosts rename_flags rename_refusals open_flags
+        open_without_permission_bits large_directory_resumes large_directory_while_removing
+        directory_lists_dots,
+        data: sparse_beyond_4_gib holes_and_data fallocate_modes truncate_leaves_zeroes
+        large_writes_and_odd_reads direct_io append_from_two_processes append_ignores_the_offset
+        exclusive_create_has_one_winner,
+        rights: sgid_directory_for_members sgid_directory_for_others sgid_chmod_by_others
+        default_acl_beats_umask acl_grants_and_masks suid_is_cleared_by_others capabilities_are_cleared
+        permissions supplementary_groups sticky_directory,
+        attributes: birth_time times_set_and_omitted times_follow_changes xattr_sizes xattr_64_kib,
+        limits: no_space read_only_host long_names long_symlink not_a_directory_and_loops,
+        special: sockets fifos device_nodes,
+        maps: shared_map_reaches_the_host truncate_under_a_map,
+        host: host_replaces_a_file host_changes_a_file host_appends host_adds_and_removes_names
+        inode_number_taken_over,
+        rest: executables flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts
+        fsync_of_everything,
+];
+
+/// A case's own directory, mode 0777: as the mount shows it (`at`) and as the host has it (`host`; the same one when a
+/// plain directory is tested).
+struct Dir {
+    at: PathBuf,
+    host: PathBuf,
+    fs: Fs,
+    variant: Option<&'static Variant>,
+}
+
+impl Dir {
+    fn path(&self, name: &str) -> Vec<u8> {
+        sys::b(&self.at.join(name)).to_vec()
+    }
+    fn on_host(&self, name: &str) -> PathBuf {
+        self.host.join(name)
+    }
+    /// A file made through the mount.
+    fn file(&self, name: &str, content: &[u8], mode: u32) -> Vec<u8> {
+        let path = self.path(name);
+        let fd = ok(sys::open(&path, O_CREAT | O_EXCL | O_WRONLY, 0o600));
+        assert_eq!(ok(sys::write(fd, content)), content.len() as i64);
+        ok(sys::chmod(At::Fd(fd), mode));
+        ok(sys::close(fd));
+        path
+    }
+    fn open(&self, name: &str, flags: i32) -> i32 {
+        ok(sys::open(self.path(name), flags, 0o644))
+    }
+    /// Waits until the kernel's caches have forgotten what the host has changed since.
+    fn until(&self, what: &str, mut seen: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(8);
+        while !seen() {
+            assert!(Instant::now() < end, "not after 8 s: {what}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+const MEMBER: User = User { uid: 1000, gid: 1000, groups: &[1000, 2000] };
+const OUTSIDER: User = User { uid: 1001, gid: 1001, groups: &[] };
+
+#[track_caller]
+fn ok<T>(result: Sys<T>) -> T {
+    result.unwrap_or_else(|e| panic!("{}", sys::errno_name(e)))
+}
+#[track_caller]
+fn fails<T>(result: Sys<T>, errno: i32) {
+    let got = result.err().map_or("it worked".into(), sys::errno_name);
+    assert_eq!(got, sys::errno_name(errno));
+}
+fn stat(path: &[u8]) -> libc::stat {
+    ok(sys::stat(At::Link(path)))
+}
+fn mode(path: &[u8]) -> u32 {
+    stat(path).st_mode & 0o7777
+}
+fn fstat(fd: i32) -> libc::stat {
+    ok(sys::stat(At::Fd(fd)))
+}
+fn read_at(fd: i32, at: i64, len: usize) -> Vec<u8> {
+    let mut buf = vec![0; len];
+    let n = ok(sys::pread(fd, &mut buf, at));
+    buf.truncate(n as usize);
+    buf
+}
+fn content(path: &[u8]) -> Sys<Vec<u8>> {
+    let fd = sys::open(path, O_RDONLY, 0)?;
+    let bytes = read_at(fd, 0, 1 << 20);
+    sys::close(fd).map(|_| bytes)
+}
+fn access_as(user: &User, path: &[u8], flags: i32) -> Sys {
+    as_user(user, || sys::open(path, flags, 0o666).and_then(sys::close))
+}
+
+/// Longer than any case takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn check(variant: Option<&'static Variant>) {
+    let only: String = env("PTFS_CASE").unwrap_or_default();
+    let only_fs: Option<String> = env("PTFS_CASE_FS");
+    let mut failures = Vec::new();
+    for fs in support::FILESYSTEMS {
+        if only_fs.as_ref().is_some_and(|name| !format!("{fs:?}").eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let cases = CASES.iter().filter(|(name, _)| name.contains(&only)).copied();
+        let queue: Mutex<Vec<Case>> = Mutex::new(cases.rev().collect());
+        assert!(!queue.lock().unwrap().is_empty(), "no case is called {only}");
+        let backing = Backing::new(fs, 1024, "");
+        let arguments = ["-o", "allow_other", "--attr-timeout=1", "--entry-timeout=1"];
+        let mount = variant.map(|variant| Mount::with_args(variant, &arguments, backing.path()));
+        let at = mount.as_ref().map_or(backing.path(), Mount::path);
+        let failed = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    loop {
+                        let Some(case) = queue.lock().unwrap().pop() else { break };
+                        let dir = Dir { at: at.join(case.0), host: backing.path().join(case.0), fs, variant };
+                        if let Err(why) = run_case(case, dir, mount.as_ref()) {
+                            failed.lock().unwrap().push(format!("{} on {fs:?}: {why}", case.0));
+                        }
+                    }
+                });
+            }
+        });
+        failures.extend(failed.into_inner().unwrap());
+    }
+    let name = variant.map_or("plain directory", |variant| variant.name);
+    assert!(failures.is_empty(), "{name}: {} cases fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Runs one case in a thread of its own. A case that hangs costs the daemon its life, so that the thread can end.
+fn run_case((_, case): Case, dir: Dir, mount: Option<&Mount>) -> Result<(), String> {
+    fs::create_dir(&dir.host).unwrap();
+    ok(sys::chmod(At::Path(sys::b(&dir.host)), 0o777));
+    let (send, receive) = channel();
+    spawn(move || {
+        sys::own_fs_context();
+        sys::umask(0);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&dir)));
+        send.send(result.map_err(reason)).ok();
+    });
+    receive.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        if let Some(mount) = mount {
+            mount.kill();
+        }
+        Err(format!("it hangs; the daemon said:\n{}", mount.map(Mount::stderr).unwrap_or_default()))
+    })
+}
+
+fn reason(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or("a panic".into())
+}

@@ -1,0 +1,92 @@
+//! What the host does behind the mount.
+
+use super::*;
+
+pub fn host_replaces_a_file(dir: &Dir) {
+    let path = dir.file("f", b"old content", 0o644);
+    let held = dir.open("f", O_RDONLY);
+    assert_eq!(ok(content(&path)), b"old content");
+    fs::write(dir.on_host("new"), "new").unwrap();
+    fs::rename(dir.on_host("new"), dir.on_host("f")).unwrap();
+    // A name may be cached for a while. But what is opened is one of the two files, whole.
+    dir.until("the new file", || {
+        let now = content(&path);
+        assert!(
+            now.as_ref().is_err_and(|e| *e == libc::ESTALE)
+                || now.as_ref().is_ok_and(|now| { now == b"new" || now == b"old content" }),
+            "{now:?}"
+        );
+        now == Ok(b"new".to_vec()) && stat(&path).st_size == 3
+    });
+    assert_eq!(read_at(held, 0, 20), b"old content");
+    ok(sys::close(held));
+}
+
+pub fn host_changes_a_file(dir: &Dir) {
+    let path = dir.file("f", b"before", 0o644);
+    assert_eq!(ok(content(&path)), b"before");
+    sleep(Duration::from_millis(12));
+    fs::write(dir.on_host("f"), "after it").unwrap();
+    ok(sys::chmod(At::Path(sys::b(&dir.on_host("f"))), 0o600));
+    dir.until("the new content, size and mode", || {
+        ok(content(&path)) == b"after it" && stat(&path).st_size == 8 && mode(&path) == 0o600
+    });
+    // The same length, through a descriptor that was open before.
+    let fd = dir.open("f", O_RDONLY);
+    assert_eq!(read_at(fd, 0, 9), b"after it");
+    sleep(Duration::from_millis(12));
+    fs::write(dir.on_host("f"), "AFTER IT").unwrap();
+    dir.until("the new content after a new open", || ok(content(&path)) == b"AFTER IT");
+    ok(sys::close(fd));
+}
+
+pub fn host_appends(dir: &Dir) {
+    let path = dir.file("log", b"one\n", 0o644);
+    let fd = dir.open("log", O_RDONLY);
+    let mut buf = [0; 64];
+    assert_eq!(ok(sys::read(fd, &mut buf)), 4);
+    let host = ok(sys::open(sys::b(&dir.on_host("log")), O_WRONLY | O_APPEND, 0));
+    ok(sys::write(host, b"two\n"));
+    ok(sys::close(host));
+    dir.until("tail -f sees the new line", || {
+        stat(&path);
+        sys::read(fd, &mut buf) == Ok(4)
+    });
+    assert_eq!(&buf[..4], b"two\n");
+    ok(sys::close(fd));
+}
+
+pub fn host_adds_and_removes_names(dir: &Dir) {
+    let there = |name: &str| sys::stat(At::Link(&dir.path(name))).is_ok();
+    let listed = |name: &str| fs::read_dir(&dir.at).unwrap().any(|e| e.unwrap().file_name() == name);
+    assert!(!there("late") && !listed("late"));
+    fs::write(dir.on_host("late"), "").unwrap();
+    dir.until("a new name", || there("late") && listed("late"));
+    fs::remove_file(dir.on_host("late")).unwrap();
+    dir.until("a name that is gone", || !there("late") && !listed("late"));
+    fs::create_dir(dir.on_host("late")).unwrap();
+    dir.until("a directory of that name", || listed("late") && there("late") && there("late/."));
+}
+
+/// ext4 gives an inode number to the next file at once: nobody must read the one for the other.
+pub fn inode_number_taken_over(dir: &Dir) {
+    for n in 0..10 {
+        let (name, old, new) = (format!("f{n}"), format!("old {n}"), format!("new file {n}"));
+        let path = dir.file(&name, old.as_bytes(), 0o644);
+        assert_eq!(ok(content(&path)), old.as_bytes());
+        let held = (n % 2 == 0).then(|| dir.open(&name, O_RDONLY));
+        fs::remove_file(dir.on_host(&name)).unwrap();
+        fs::write(dir.on_host(&name), &new).unwrap();
+        let now = content(&path);
+        let fine = now.as_ref().map_or_else(
+            |e| *e == libc::ESTALE || *e == libc::ENOENT,
+            |now| now == new.as_bytes() || (held.is_some() && now == old.as_bytes()),
+        );
+        assert!(fine, "{n}: {now:?}");
+        dir.until("the new file", || content(&path) == Ok(new.clone().into_bytes()));
+        if let Some(fd) = held {
+            assert_eq!(read_at(fd, 0, 20), old.as_bytes());
+            ok(sys::close(fd));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the tests that mount share: the daemon's guard, backing filesystems, raw calls under other people's ids.
+//!
+//! Nothing here skips: a test that cannot run panics with the reason.
+//!
+//! - `PTFS_BIN`: run another daemon in ptfs's place; it gets the same arguments (`ptfs [args] SOURCE MOUNTPOINT`).
+//! - `PTFS_ARGS`: more arguments for each mount, separated by blanks.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod sys;
+
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// One way to run the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    pub name: &'static str,
+    pub args: &'static [&'static str],
+}
+
+pub const FUSE_URING: Variant = Variant { name: "fuse-uring", args: &["--engine=uring", "--transport=fuse-uring"] };
+pub const DEV_FUSE: Variant = Variant { name: "dev-fuse", args: &["--engine=uring", "--transport=dev-fuse"] };
+pub const POOL: Variant = Variant { name: "pool", args: &["--engine=pool"] };
+pub const VARIANTS: [Variant; 3] = [FUSE_URING, DEV_FUSE, POOL];
+
+/// A number or word from the environment.
+pub fn env<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} does not parse")))
+}
+
+/// A running daemon and its mount; both are gone when this is dropped, also by a panic.
+pub struct Mount {
+    child: Child,
+    stderr: Arc<Mutex<String>>,
+    source: PathBuf,
+    mountpoint: TempDir,
+}
+
+impl Mount {
+    /// Starts the daemon on `source`, for every user, and waits until the mount answers.
+    pub fn start(variant: &Variant, source: &Path) -> Mount {
+        Mount::with_args(variant, &["-o", "allow_other"], source)
+    }
+
+    /// The same with these arguments and no others.
+    pub fn with_args(variant: &Variant, more: &[&str], source: &Path) -> Mount {
+        assert!(Path::new("/dev/fuse").exists(), "cannot test a mount: there is no /dev/fuse");
+        if variant.name == FUSE_URING.name && sys::is_root() {
+            let switch = "/sys/module/fuse/parameters/enable_uring";
+            std::fs::write(switch, "Y").unwrap_or_else(|e| panic!("cannot set {switch}: {e}"));
+        }
+        let binary = std::env::var("PTFS_BIN").unwrap_or(env!("CARGO_BIN_EXE_ptfs").into());
+        let extra: String = env("PTFS_ARGS").unwrap_or_default();
+        let mountpoint = tempfile::Builder::new().prefix("ptfs-mount-").tempdir().unwrap();
+        let before = std::fs::metadata(mountpoint.path()).unwrap().dev();
+        let mut child = Command::new(&binary)
+            .args(variant.args)
+            .args(more)
+            .args(extra.split_whitespace())
+            .args([source, mountpoint.path()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot run {binary}: {e}"));
+        let stderr = Arc::new(Mutex::new(String::new()));
+        collect(child.stderr.take().unwrap(), stderr.clone());
+        let source = source.to_path_buf();
+        let mut mount = Mount { child, stderr, source, mountpoint };
+        let end = Instant::now() + Duration::from_secs(20);
+        while std::fs::metadata(mount.path()).map_or(true, |meta| meta.dev() == before) {
+            let ended = mount.child.try_wait().unwrap();
+            if ended.is_some() || Instant::now() > end {
+                sleep(Duration::from_millis(50));
+                let why = ended.map_or("no mount after 20 s".into(), |status| status.to_string());
+                panic!("{binary} ({}): {why}; it said:\n{}", variant.name, mount.stderr());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        mount
+    }
+
+    pub fn path(&self) -> &Path {
+        self.mountpoint.path()
+    }
+
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// What the daemon has written to its standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// One field of `/proc/PID/status`, as `VmRSS`, without its unit.
+    pub fn status(&self, field: &str) -> Option<String> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        line.split_whitespace().next().map(str::to_string)
+    }
+
+    /// The daemon's open descriptors, and what each refers to.
+    pub fn fds(&self) -> Vec<(i32, PathBuf)> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten();
+        let fd = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        entries.filter_map(|entry| Some((fd(&entry.path())?, std::fs::read_link(entry.path()).ok()?))).collect()
+    }
+
+    pub fn running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
+    /// Ends the daemon without a chance to clean up: releases clients that hang.
+    pub fn kill(&self) {
+        sys::kill(self.pid(), libc::SIGKILL).ok();
+    }
+
+    /// Ends the daemon as an operator would; the answer is its exit status, `None` if it had to be killed.
+    fn stop(&mut self) -> Option<std::process::ExitStatus> {
+        sys::unmount(self.path()).ok();
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(status);
+        }
+        sys::kill(self.pid(), libc::SIGTERM).ok();
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            sleep(Duration::from_millis(10));
+        }
+        self.kill();
+        self.child.wait().ok();
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let status = self.stop();
+        if std::thread::panicking() {
+            eprintln!("the daemon ended with {status:?} and said:\n{}", self.stderr());
+        } else if status.is_none() {
+            panic!("the daemon lived on 10 s after umount and SIGTERM; it said:\n{}", self.stderr());
+        }
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = from.read(&mut bytes) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
+        }
+    });
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fs {
+    Ext4,
+    Tmpfs,
+}
+
+pub const FILESYSTEMS: [Fs; 2] = [Fs::Ext4, Fs::Tmpfs];
+
+/// A filesystem of its own (nodev, because FUSE mounts are, too), unmounted when dropped.
+pub struct Backing {
+    pub fs: Fs,
+    mountpoint: TempDir,
+    _image: Option<tempfile::NamedTempFile>,
+}
+
+impl Backing {
+    /// A fresh filesystem of `mib` MiB; `options` are added to its mount options.
+    pub fn new(fs: Fs, mib: u64, options: &str) -> Backing {
+        assert!(sys::is_root(), "a backing filesystem of its own needs root to mount it");
+        let mountpoint = tempfile::Builder::new().prefix("ptfs-backing-").tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let mut image = None;
+        match fs {
+            Fs::Ext4 => {
+                let file = tempfile::Builder::new().prefix("ptfs-ext4-").tempfile().unwrap();
+                file.as_file().set_len(mib << 20).unwrap();
+                let mut mkfs = Command::new("mkfs.ext4");
+                run(mkfs.args(["-q", "-F", "-b", "4096", "-I", "256", "-m", "0"]).arg(file.path()));
+                mount.arg("-o").arg(format!("loop,nodev,{options}")).arg(file.path());
+                image = Some(file);
+            }
+            Fs::Tmpfs => {
+                let options = format!("size={mib}m,mode=755,nodev,{options}");
+                mount.args(["-t", "tmpfs", "-o", &options, "ptfs-test"]);
+            }
+        }
+        run(mount.arg(mountpoint.path()));
+        Backing { fs, mountpoint, _image: image }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.mountpoint.path()
+    }
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        let _ = sys::unmount(self.path());
+    }
+}
+
+/// Runs a command and panics with what it printed unless it succeeds.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
