@@ -28,12 +28,14 @@ const NO_FD: i32 = -1;
 const ROOT: u32 = 1;
 const KIND_SHIFT: u32 = 12;
 
-/// The file behind this name was removed: its descriptor is all that is left of it, and stays until FORGET.
-const UNLINKED: u8 = 1;
+/// The descriptor is all that is left of the file, or the only way to it: it stays until FORGET.
+const KEPT: u8 = 1;
 /// Another file took over this inode number: the record no longer answers to its identity.
 const REPLACED: u8 = 2;
 /// In the shard's list of descriptors that may be evicted.
 const IN_LRU: u8 = 4;
+/// Its name was removed through this mount, or it never had one.
+const REMOVED: u8 = 8;
 
 #[derive(Default)]
 struct Record {
@@ -299,7 +301,7 @@ impl Nodes {
         self.count.fetch_add(1, Ordering::Relaxed);
         if seen.name.is_none() && fd.is_some() {
             if let Some(record) = shard.records.get_mut(local) {
-                record.flags |= UNLINKED;
+                record.flags |= KEPT | REMOVED;
             }
             self.pinned_fds.fetch_add(1, Ordering::Relaxed);
         }
@@ -330,9 +332,9 @@ impl Nodes {
             shard.blobs.remove(stale);
             record.name = shard.blobs.insert(name.to_bytes());
         }
-        if record.flags & UNLINKED != 0 && record.fd != NO_FD {
+        if record.flags & KEPT != 0 && record.fd != NO_FD {
             // Another name of a file of which one was removed: it can be reached again without its descriptor.
-            record.flags &= !UNLINKED;
+            record.flags &= !(KEPT | REMOVED);
             self.pinned_fds.fetch_sub(1, Ordering::Relaxed);
             record.flags |= IN_LRU;
             shard.lru.push(&mut shard.records, local);
@@ -357,7 +359,7 @@ impl Nodes {
         let Some(record) = shard.records.get_mut(local) else { return };
         record.fd = fd.into_raw_fd();
         self.fds.fetch_add(1, Ordering::Relaxed);
-        if record.flags & UNLINKED == 0 {
+        if record.flags & KEPT == 0 {
             record.flags |= IN_LRU;
             shard.lru.push(&mut shard.records, local);
         }
@@ -400,11 +402,11 @@ impl Nodes {
         self.count.fetch_sub(1, Ordering::Relaxed);
         if record.fd != NO_FD {
             self.fds.fetch_sub(1, Ordering::Relaxed);
-            let unlinked = record.flags & UNLINKED != 0;
-            if unlinked {
+            let kept = record.flags & KEPT != 0;
+            if kept {
                 self.pinned_fds.fetch_sub(1, Ordering::Relaxed);
             }
-            self.dead.push(HostFd(record.fd), unlinked);
+            self.dead.push(HostFd(record.fd), kept);
         }
         (record.parent != ROOT).then_some(record.parent)
     }
@@ -582,13 +584,13 @@ impl<'c> Pin<'c> {
         });
     }
 
-    /// The name it was known by is gone for good: its descriptor stays until FORGET.
-    pub fn unlinked(&self) {
+    /// Its descriptor is the only way to it: it stays until FORGET, or until another name is seen.
+    pub fn keep(&self) {
         let nodes = self.nodes;
         self.with(|shard, local| {
             let Some(record) = shard.records.get_mut(local) else { return };
-            if record.flags & UNLINKED == 0 && record.fd != NO_FD {
-                record.flags |= UNLINKED;
+            if record.flags & KEPT == 0 && record.fd != NO_FD {
+                record.flags |= KEPT;
                 nodes.pinned_fds.fetch_add(1, Ordering::Relaxed);
                 if record.flags & IN_LRU != 0 {
                     record.flags &= !IN_LRU;
@@ -596,6 +598,21 @@ impl<'c> Pin<'c> {
                 }
             }
         });
+    }
+
+    /// The name it was known by was removed through this mount.
+    pub fn removed(&self) {
+        self.with(|shard, local| {
+            if let Some(record) = shard.records.get_mut(local) {
+                record.flags |= REMOVED;
+            }
+        });
+        self.keep();
+    }
+
+    /// True if it is known to have no name: [`Pin::removed`], or made without one.
+    pub fn is_removed(&self) -> bool {
+        self.with(|shard, local| shard.records.get(local).is_some_and(|r| r.flags & REMOVED != 0))
     }
 
     /// It has a new name.

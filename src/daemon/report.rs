@@ -32,8 +32,9 @@ fn resident_kib() -> Option<u64> {
     Some(pages * u64::from(page_size()) >> 10)
 }
 
-/// Notices when the kernel has forgotten most nodes, and then has the allocator give their memory back to the system,
-/// which by itself it does for the end of its heap only: after `drop_caches` over a monorepo, hundreds of megabytes.
+/// Notices when the kernel has forgotten most nodes, and then has the allocator give their memory back to the system;
+/// by itself it does so for the end of its heap only, and a single node that is left there holds all the rest. (200,000
+/// nodes, then `drop_caches`: 31 MB resident, for good; 9.6 MB after a trim.)
 #[derive(Default)]
 pub struct Trimmer {
     /// The most nodes that were seen since the last time.

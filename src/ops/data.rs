@@ -65,6 +65,10 @@ pub async fn open<'c, O: Os>(
         os.open(fd, backing).await?
     };
     let stat = os.stat(HostFd(file.as_raw_fd())).await?;
+    // Removed on the host within the entry timeout: whoever asks by name must get what is there now.
+    if stat.nlink == 0 && !node.pin.is_removed() {
+        return Err(Errno::ESTALE);
+    }
     // The kernel's pages are good as long as the host's file is what it was at the last open.
     let keep_cache = node.pin.content_unchanged(stat.content_key());
     let kind = Kind { direct: backing & O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, directory: false };

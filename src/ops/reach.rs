@@ -88,7 +88,7 @@ pub fn trim<O: Os>(core: &Core, os: &O) {
         let Some(fd) = victim.fd() else { continue };
         match os.host().stat(fd) {
             // Removed behind our back: its handle would be ESTALE, so the descriptor is all there is of it.
-            Ok(stat) if stat.nlink == 0 => victim.unlinked(),
+            Ok(stat) if stat.nlink == 0 => victim.keep(),
             Ok(stat) => victim.evict(&handle_of(os, fd, &stat)),
             Err(_) => return,
         }
@@ -176,7 +176,7 @@ impl Live<'_> {
             Err(_) => true,
         };
         if gone || core.devices.mount(self.pin.dev()).is_none() {
-            self.pin.unlinked();
+            self.pin.removed();
         }
     }
 }

@@ -60,3 +60,30 @@ impl Mailbox {
         to.append(&mut self.done.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// A sleeper that is never woken would hang this test: the event is all that it waits for.
+    #[test]
+    fn no_post_is_missed_by_a_sleeper() {
+        const POSTS: usize = 20_000;
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let poster = Arc::clone(&mailbox);
+        let thread = std::thread::spawn(move || (0..POSTS).for_each(|slot| poster.post(slot)));
+        let mut seen = Vec::new();
+        while seen.len() < POSTS {
+            if mailbox.may_sleep() {
+                let mut count = [0u8; 8];
+                // SAFETY: the kernel writes eight bytes.
+                let n = unsafe { libc::read(mailbox.event(), count.as_mut_ptr().cast(), 8) };
+                assert_eq!(n, 8);
+            }
+            mailbox.take(&mut seen);
+        }
+        thread.join().unwrap();
+        assert!(seen.iter().copied().eq(0..POSTS));
+    }
+}

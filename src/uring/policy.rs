@@ -42,3 +42,25 @@ pub fn way(mode: IoMode, call: Call, local: bool) -> Way {
         (IoMode::Auto, Call::Anchor | Call::Read | Call::Write) => Way::Probe,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALLS: [Call; 6] = [Call::Anchor, Call::Stat, Call::Open, Call::Read, Call::Write, Call::Slow];
+
+    #[test]
+    fn auto_never_blocks_a_worker_on_a_remote_filesystem_or_a_slow_call() {
+        assert!(CALLS.iter().all(|&call| way(IoMode::Auto, call, false) == Way::Ring));
+        assert_eq!(way(IoMode::Auto, Call::Slow, true), Way::Ring);
+        assert_eq!(way(IoMode::Auto, Call::Read, true), Way::Probe);
+    }
+
+    #[test]
+    fn the_other_modes_do_as_they_say() {
+        for local in [false, true] {
+            assert!(CALLS.iter().all(|&call| way(IoMode::Ring, call, local) == Way::Ring));
+            assert!(CALLS.iter().all(|&call| way(IoMode::Inline, call, local) == Way::Inline));
+        }
+    }
+}
