@@ -25,14 +25,14 @@ use libc::{
     O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC,
     O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
-use std::any::Any;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, Once};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 use support::sys::{self, At, ROOT, Sys, User, as_user};
@@ -64,24 +64,33 @@ macro_rules! cases {
 }
 type Case = (&'static str, fn(&Dir));
 const CASES: &[Case] = cases![
-        nameless: unlinked_file_goes_on unlinked_o_path_goes_on unlinked_by_the_host_goes_on
-        replaced_while_open removed_directory tmpfile_gets_a_name tmpfile_excl_gets_none,
-        names: hard_links_are_one_file inode_numbers_are_the_hosts rename_flags rename_refusals open_flags
+    nameless:
+        unlinked_file_goes_on unlinked_o_path_goes_on unlinked_by_the_host_goes_on replaced_while_open
+        removed_directory tmpfile_gets_a_name tmpfile_excl_gets_none,
+    names:
+        hard_links_are_one_file inode_numbers_are_the_hosts rename_flags rename_refusals open_flags
         open_without_permission_bits large_directory_resumes large_directory_while_removing
         directory_lists_dots,
-        data: sparse_beyond_4_gib holes_and_data fallocate_modes truncate_leaves_zeroes
-        large_writes_and_odd_reads direct_io append_from_two_processes append_ignores_the_offset
-        exclusive_create_has_one_winner,
-        rights: sgid_directory_for_members sgid_directory_for_others sgid_chmod_by_others
-        default_acl_beats_umask acl_grants_and_masks suid_is_cleared_by_others capabilities_are_cleared
+    data:
+        sparse_beyond_4_gib holes_and_data fallocate_modes truncate_leaves_zeroes large_writes_and_odd_reads
+        direct_io append_from_two_processes append_ignores_the_offset exclusive_create_has_one_winner,
+    rights:
+        sgid_directory_for_members sgid_directory_for_others sgid_chmod_by_others default_acl_beats_umask
+        acl_grants_and_masks suid_is_cleared_by_others sgid_without_group_execution capabilities_are_cleared
         permissions supplementary_groups sticky_directory,
-        attributes: birth_time times_set_and_omitted times_follow_changes xattr_sizes xattr_64_kib,
-        limits: no_space read_only_host long_names long_symlink not_a_directory_and_loops,
-        special: sockets fifos device_nodes,
-        maps: shared_map_reaches_the_host truncate_under_a_map,
-        host: host_replaces_a_file host_changes_a_file host_appends host_adds_and_removes_names
+    attributes:
+        birth_time times_set_and_omitted times_follow_changes xattr_sizes xattr_64_kib,
+    limits:
+        no_space read_only_host long_names long_symlink not_a_directory_and_loops,
+    special:
+        sockets fifos device_nodes,
+    maps:
+        shared_map_reaches_the_host truncate_under_a_map,
+    host:
+        host_replaces_a_file host_changes_a_file host_appends host_adds_and_removes_names
         inode_number_taken_over,
-        rest: executables flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts
+    rest:
+        executables flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts
         fsync_of_everything,
 ];
 
@@ -128,7 +137,10 @@ const OUTSIDER: User = User { uid: 1001, gid: 1001, groups: &[] };
 
 #[track_caller]
 fn ok<T>(result: Sys<T>) -> T {
-    result.unwrap_or_else(|e| panic!("{}", sys::errno_name(e)))
+    match result {
+        Ok(value) => value,
+        Err(errno) => panic!("{}", sys::errno_name(errno)),
+    }
 }
 #[track_caller]
 fn fails<T>(result: Sys<T>, errno: i32) {
@@ -163,38 +175,47 @@ fn access_as(user: &User, path: &[u8], flags: i32) -> Sys {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn check(variant: Option<&'static Variant>) {
-    let only: String = env("PTFS_CASE").unwrap_or_default();
-    let only_fs: Option<String> = env("PTFS_CASE_FS");
+    let only: Option<String> = env("PTFS_CASE_FS");
     let mut failures = Vec::new();
     for fs in support::FILESYSTEMS {
-        if only_fs.as_ref().is_some_and(|name| !format!("{fs:?}").eq_ignore_ascii_case(name)) {
-            continue;
+        if only.as_ref().is_none_or(|name| format!("{fs:?}").eq_ignore_ascii_case(name)) {
+            failures.extend(check_on(fs, variant));
         }
-        let cases = CASES.iter().filter(|(name, _)| name.contains(&only)).copied();
-        let queue: Mutex<Vec<Case>> = Mutex::new(cases.rev().collect());
-        assert!(!queue.lock().unwrap().is_empty(), "no case is called {only}");
-        let backing = Backing::new(fs, 1024, "");
-        let arguments = ["-o", "allow_other", "--attr-timeout=1", "--entry-timeout=1"];
-        let mount = variant.map(|variant| Mount::with_args(variant, &arguments, backing.path()));
-        let at = mount.as_ref().map_or(backing.path(), Mount::path);
-        let failed = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    loop {
-                        let Some(case) = queue.lock().unwrap().pop() else { break };
-                        let dir = Dir { at: at.join(case.0), host: backing.path().join(case.0), fs, variant };
-                        if let Err(why) = run_case(case, dir, mount.as_ref()) {
-                            failed.lock().unwrap().push(format!("{} on {fs:?}: {why}", case.0));
-                        }
-                    }
-                });
-            }
-        });
-        failures.extend(failed.into_inner().unwrap());
     }
     let name = variant.map_or("plain directory", |variant| variant.name);
     assert!(failures.is_empty(), "{name}: {} cases fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Runs all cases on one filesystem, some at a time, and says which ones fail.
+fn check_on(fs: Fs, variant: Option<&'static Variant>) -> Vec<String> {
+    let only: String = env("PTFS_CASE").unwrap_or_default();
+    let cases = CASES.iter().filter(|(name, _)| name.contains(&only)).copied();
+    let queue: Mutex<Vec<Case>> = Mutex::new(cases.rev().collect());
+    assert!(!queue.lock().unwrap().is_empty(), "no case is called {only}");
+    let backing = Backing::new(fs, 1024, "");
+    let arguments = ["-o", "allow_other", "--attr-timeout=1", "--entry-timeout=1"];
+    let mount = variant.map(|variant| Mount::with_args(variant, &arguments, backing.path()));
+    let at = mount.as_ref().map_or(backing.path(), Mount::path);
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some(case) = queue.lock().unwrap().pop() else { break };
+            let dir = Dir { at: at.join(case.0), host: backing.path().join(case.0), fs, variant };
+            let Err(why) = run_case(case, dir, mount.as_ref()) else { continue };
+            let mut failures = failures.lock().unwrap();
+            failures.push(format!("{} on {fs:?} {why}", case.0));
+            if let Err(dead) = at.metadata() {
+                let left = std::mem::take(&mut *queue.lock().unwrap()).len();
+                let said = mount.as_ref().map(Mount::stderr).unwrap_or_default();
+                failures
+                    .push(format!("the mount is dead ({dead}), {left} cases did not run; the daemon said:\n{said}"));
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+    let mut failures = failures.into_inner().unwrap();
+    failures.extend(mount.and_then(|mount| mount.finish().err()));
+    failures
 }
 
 /// Runs one case in a thread of its own. A case that hangs costs the daemon its life, so that the thread can end.
@@ -202,21 +223,36 @@ fn run_case((_, case): Case, dir: Dir, mount: Option<&Mount>) -> Result<(), Stri
     fs::create_dir(&dir.host).unwrap();
     ok(sys::chmod(At::Path(sys::b(&dir.host)), 0o777));
     let (send, receive) = channel();
-    spawn(move || {
-        sys::own_fs_context();
+    let thread = spawn(move || {
+        sys::own_context();
         sys::umask(0);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&dir)));
-        send.send(result.map_err(reason)).ok();
+        let result = caught(|| case(&dir));
+        send.send(()).ok();
+        result
     });
-    receive.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-        if let Some(mount) = mount {
-            mount.kill();
-        }
-        Err(format!("it hangs; the daemon said:\n{}", mount.map(Mount::stderr).unwrap_or_default()))
-    })
+    if receive.recv_timeout(PATIENCE).is_ok() {
+        // Joined, so that what it left open is closed.
+        return thread.join().unwrap();
+    }
+    if let Some(mount) = mount {
+        mount.kill();
+    }
+    Err(format!("hangs; the daemon said:\n{}", mount.map(Mount::stderr).unwrap_or_default()))
 }
 
-fn reason(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or("a panic".into())
+/// Runs `f`; its panic, with the place, becomes the error instead of a message.
+fn caught(f: impl FnOnce()) -> Result<(), String> {
+    thread_local!(static PANIC: RefCell<Option<String>> = const { RefCell::new(None) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match PANIC.take() {
+            Some(_) => PANIC.set(Some(info.to_string())),
+            None => default(info),
+        }));
+    });
+    PANIC.set(Some(String::new()));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    let text = PANIC.take().unwrap_or_default();
+    result.map_err(|_| text)
 }

@@ -4,7 +4,7 @@
 //! [`TREE_EVERY`] steps the whole trees. A difference is shrunk to the fewest steps that show it.
 //!
 //! - `PTFS_MODEL_SEED` (1): the sequences follow from it.
-//! - `PTFS_MODEL_STEPS` (4000): steps on each backing.
+//! - `PTFS_MODEL_STEPS` (8000): steps on each backing.
 //! - `PTFS_MODEL_FS`: only `ext4`, or only `tmpfs`.
 //! - `PTFS_MODEL_FINDINGS` (1): go on until so many different differences are known.
 //!
@@ -14,8 +14,13 @@
 //! - `st_blocks`: ext4 allocates late, so that it follows the time of writeback.
 //! - Times as such: a time near the test's start is "now", any other is compared to the nanosecond. The backing is
 //!   mounted noatime, since the kernel answers reads from a FUSE file's page cache and the host cannot know of them.
-//! - Bytes of a mapping beyond the end of file, and SEEK_DATA over preallocated blocks (the page cache decides).
+//! - Times of a FIFO: the kernel serves it alone, and leaves a FUSE file's times to a daemon that never hears of it.
+//! - Mappings: bytes beyond the end of file (POSIX leaves them open), and whether a store takes file capabilities away
+//!   and sets mtime, since the kernel sends the page to the daemon as a WRITE.
+//! - File capabilities after a fallocate that fails: the kernel's FUSE client removes them before it asks the daemon.
+//! - SEEK_DATA over preallocated blocks, where the page cache decides, and over a tmpfs's holes that a mapping touched.
 //! - Order of names in a directory, and the position of a directory's fd: both are the filesystem's own.
+//! - FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE: the kernel's FUSE client refuses them itself.
 //! - The alignment that O_DIRECT asks for: the model reads and writes whole pages with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -75,14 +80,14 @@ fn wrong_answers_are_found() {
             let found = (0..50).find_map(|seed| pair.episode(seed, EPISODE));
             let found = found.unwrap_or_else(|| panic!("{mutant:?} is not found"));
             println!("{mutant:?}: {}", found.text());
-            assert!(found.steps.len() <= 4, "{mutant:?} is not shrunk: {}", found.text());
+            assert!(found.steps.len() <= 6, "{mutant:?} is not shrunk: {}", found.text());
         }
     });
 }
 
 fn against(variant: Option<&'static Variant>) {
     let seed: u64 = env("PTFS_MODEL_SEED").unwrap_or(1);
-    let steps: usize = env("PTFS_MODEL_STEPS").unwrap_or(4000);
+    let steps: usize = env("PTFS_MODEL_STEPS").unwrap_or(8000);
     let wanted: usize = env("PTFS_MODEL_FINDINGS").unwrap_or(1);
     let only: Option<String> = env("PTFS_MODEL_FS");
     let filesystems = support::FILESYSTEMS.into_iter().filter(move |fs| match &only {
@@ -98,8 +103,8 @@ fn against(variant: Option<&'static Variant>) {
             for n in 0..steps.div_ceil(EPISODE) {
                 let episode = seed.wrapping_mul(1_000_003).wrapping_add(n as u64);
                 let steps = EPISODE.min(steps - n * EPISODE);
-                found.extend(pair.episode(episode, steps));
-                found.dedup_by_key(|difference| difference.kind());
+                let new = pair.episode(episode, steps);
+                found.extend(new.filter(|new| found.iter().all(|known| known.kind() != new.kind())));
                 if found.len() >= wanted {
                     break;
                 }
@@ -110,10 +115,10 @@ fn against(variant: Option<&'static Variant>) {
     }
 }
 
-/// Runs `f` where umask, working directory and user ids are its own.
+/// Runs `f` where umask, working directory, descriptors and user ids are its own.
 fn in_thread(f: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
-        sys::own_fs_context();
+        sys::own_context();
         f();
     });
     if let Err(panic) = thread.join() {
@@ -149,11 +154,15 @@ impl Difference {
         text
     }
 
-    /// What tells one difference from another: the last operation and both answers.
+    /// What tells one difference from another: the last operation, and what differs in the answers.
     fn kind(&self) -> String {
-        let last = self.steps.last().map(|step| format!("{:?}", step.op));
-        let word = last.and_then(|op| op.split(' ').next().map(str::to_string));
-        format!("{word:?} {:?}", self.answers.last())
+        let last = self.steps.last().map(|step| format!("{:?}", step.op)).unwrap_or_default();
+        let words = self.lines.first().map(|(plain, mount)| {
+            let mut pairs = plain.split(' ').zip(mount.split(' ')).filter(|(a, b)| a != b);
+            pairs.next().map(|pair| format!("{pair:?}"))
+        });
+        let kind = format!("{} {words:?}", last.split(' ').next().unwrap_or_default());
+        kind.replace(|c: char| c.is_ascii_digit(), "")
     }
 }
 

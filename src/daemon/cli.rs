@@ -57,14 +57,14 @@ pub struct Serve {
 
 const EXAMPLES: &str = "\
 Examples:
-  ptfs ~/src /mnt/src            Serve ~/src at /mnt/src (made if missing) until Ctrl-C
-  ls /mnt/src                    Look, from another terminal
-  fusermount3 -u /mnt/src        Stop from outside; as root: umount /mnt/src
+  ptfs ~/src ~/view              Serve ~/src at ~/view (made if missing) until Ctrl-C
+  ls ~/view                      Look, from another terminal
+  fusermount3 -u ~/view          Stop from outside; as root: umount ~/view
   kill -USR1 $(pidof ptfs)       Print count and latency of every operation so far
   sudo ptfs -o allow_other,auto_unmount /srv/data /mnt/data
                                  Let all users in; leave no dead mount behind, even after kill -9
 
-The first line on standard error says which engine and transport serve, and what would be faster.
+The first lines on standard error say which engine and transport serve, and what would be faster.
 A plain user needs fusermount3 (package fuse3); root needs nothing.";
 
 /// Serve a host directory through FUSE, as fast as the kernel allows.
@@ -78,8 +78,8 @@ struct Cli {
     mountpoint: PathBuf,
 
     /// Mount options: allow_other, auto_unmount, ro, rw, [no]dev, [no]suid, [no]exec, [no]atime, fsname=NAME,
-    /// subtype=NAME, default_permissions (always on). Default: rw,nodev,nosuid. With remount, ptfs gives the mount that
-    /// is there the flags from ro to noatime, and leaves
+    /// subtype=NAME, default_permissions (always on). Default: rw,nodev,nosuid. With remount: set ro to
+    /// noatime on the mount that is there, and exit
     #[arg(short = 'o', value_name = "OPT[,OPT...]", help_heading = "Mount")]
     options: Vec<String>,
 
@@ -191,8 +191,8 @@ struct Helper {
 const HELPER: &str = "mount.fuse.ptfs";
 
 impl Invocation {
-    /// Reads the command line. On `--help` and `--version` the process is to end with `Err(0)`, after a usage error with
-    /// `Err(2)`; what there is to say has been said.
+    /// Reads the command line. `Err` is what the process is to end with after `--help`, `--version` (0) or a usage
+    /// error (2); what there is to say has been said.
     pub fn from_args() -> Result<Invocation, ExitCode> {
         let name = std::env::args_os().next();
         let parsed = match name.as_deref().map(Path::new).and_then(Path::file_name) {

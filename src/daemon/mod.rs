@@ -72,9 +72,10 @@ fn serve(wanted: Serve) -> Result<(), String> {
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
     config.fd_budget = limits::fd_budget(files);
     let choice = Choice::make(&config)?;
-    let source = fs::canonicalize(&source).map_err(|error| format!("{}: {error}", source.display()))?;
+    let unusable = |error| format!("cannot serve {}: {error}", source.display());
+    let source = fs::canonicalize(&source).map_err(unusable)?;
     // Before the mount, which may cover it.
-    let core = open_core(&source, config.clone()).map_err(|error| format!("{}: {error}", source.display()))?;
+    let core = open_core(&source, config.clone()).map_err(unusable)?;
     creds::drop_groups();
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
 

@@ -144,8 +144,8 @@ impl Mounter {
     }
 }
 
-/// Whether requests could lead the daemon from `source` into a mount at `place`: it would wait for itself, for ever. The
-/// source itself is no such place, because the daemon holds the directory that lies below the mount.
+/// Whether requests could lead the daemon from `source` into a mount at `place`, where it would wait for itself for
+/// ever. The source itself is no such place, because the daemon holds the directory that lies below the mount.
 fn is_inside(place: &Path, source: &Path) -> bool {
     place != source && place.starts_with(source)
 }

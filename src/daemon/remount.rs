@@ -117,7 +117,7 @@ pub fn flags(lists: &[String], caller: Caller) -> Result<c_ulong, String> {
 
 fn has_no_effect(option: &str) -> bool {
     let known = |name: &&str| option == *name || name.ends_with('=') && option.starts_with(*name);
-    option.starts_with("x-") || option.starts_with("X-") || WITHOUT_EFFECT.iter().any(|name| known(&name))
+    option.starts_with("x-") || option.starts_with("X-") || WITHOUT_EFFECT.iter().any(known)
 }
 
 /// Gives the mount at `point` these flags.

@@ -29,7 +29,7 @@ fn gauges(core: &Core) -> String {
 fn resident_kib() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * u64::from(page_size()) >> 10)
+    Some((pages * u64::from(page_size())) >> 10)
 }
 
 /// Notices when the kernel has forgotten most nodes, and then has the allocator give their memory back to the system;

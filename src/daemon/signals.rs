@@ -45,20 +45,28 @@ impl Desk<'_> {
         let mut stopping = false;
         let mut trimmer = Trimmer::default();
         loop {
-            match self.signals.wait(self.ended, LOOK) {
+            let reason = match self.signals.wait(self.ended, LOOK) {
                 Ok(Event::Ended) => return,
-                Ok(Event::Nothing) => trimmer.look(self.core.nodes.len()),
-                Ok(Event::Report) => say_report(self.stats, self.core),
-                Ok(Event::Stop(signal)) if !stopping => {
-                    stopping = true;
-                    tracing::info!("{signal}: unmounting {}", self.mounted.path().display());
-                    let stop = std::thread::Builder::new().name("unmount".to_owned());
-                    if let Err(error) = stop.spawn_scoped(scope, move || self.stop()) {
-                        self.quit(&format!("cannot start a thread to unmount: {error}"));
-                    }
+                Ok(Event::Nothing) => {
+                    trimmer.look(self.core.nodes.len());
+                    continue;
                 }
-                Ok(Event::Stop(signal)) => self.quit(&format!("{signal} again: leaving at once")),
+                Ok(Event::Report) => {
+                    say_report(self.stats, self.core);
+                    continue;
+                }
+                // Each worker that fails may raise it.
+                Ok(Event::Fault) if stopping => continue,
+                Ok(Event::Fault) => "a fault inside",
+                Ok(Event::Stop(signal)) if stopping => self.quit(&format!("{signal} while stopping: leaving at once")),
+                Ok(Event::Stop(signal)) => signal,
                 Err(error) => return say(format_args!("signals are not heard any more: {error}")),
+            };
+            stopping = true;
+            tracing::info!("{reason}: unmounting {}", self.mounted.path().display());
+            let stop = std::thread::Builder::new().name("unmount".to_owned());
+            if let Err(error) = stop.spawn_scoped(scope, move || self.stop()) {
+                self.quit(&format!("cannot start a thread to unmount: {error}"));
             }
         }
     }

@@ -21,9 +21,9 @@ pub struct Tally {
 }
 
 impl Default for Tally {
-    #[expect(clippy::expect_used, reason = "the bounds are constants")]
     fn default() -> Tally {
-        let nanoseconds = Histogram::new_with_bounds(LOWEST, HIGHEST, DIGITS).expect("valid bounds");
+        let nanoseconds = Histogram::new_with_bounds(LOWEST, HIGHEST, DIGITS)
+            .unwrap_or_else(|error| unreachable!("the bounds are constants: {error:?}"));
         Tally { nanoseconds, errors: 0, bytes: 0 }
     }
 }
@@ -35,9 +35,9 @@ impl Tally {
         self.bytes += bytes;
     }
 
-    #[expect(clippy::expect_used, reason = "all histograms have the same bounds")]
     fn add(&mut self, other: &Tally) {
-        self.nanoseconds.add(&other.nanoseconds).expect("same bounds");
+        let added = self.nanoseconds.add(&other.nanoseconds);
+        added.unwrap_or_else(|error| unreachable!("all histograms have the same bounds: {error:?}"));
         self.errors += other.errors;
         self.bytes += other.bytes;
     }

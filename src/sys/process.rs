@@ -32,7 +32,7 @@ pub fn trim_heap() {
     };
 }
 
-/// Asks this process to end in its orderly way, as an operator would.
+/// Asks this process to end in its orderly way, because something in it is broken. Once is enough, more do no harm.
 pub fn ask_to_stop() {
     // SAFETY: takes plain numbers; SIGTERM goes to whoever waits for signals.
     unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum Event {
     /// The operator wants the mount gone; the signal's name.
     Stop(&'static str),
+    /// This process wants that itself: see `process::ask_to_stop`.
+    Fault,
     /// SIGUSR1: the operator wants figures.
     Report,
     /// The engine has ended by itself.
@@ -62,7 +64,9 @@ impl Signals {
                 [false, false] => return Ok(Event::Nothing),
                 [true, false] => {}
             }
-            match self.take()? as libc::c_int {
+            let (signal, sender) = self.take()?;
+            match signal as libc::c_int {
+                libc::SIGTERM if sender == std::process::id() => return Ok(Event::Fault),
                 libc::SIGUSR1 => return Ok(Event::Report),
                 libc::SIGINT => return Ok(Event::Stop("SIGINT")),
                 libc::SIGTERM => return Ok(Event::Stop("SIGTERM")),
@@ -72,18 +76,18 @@ impl Signals {
         }
     }
 
-    /// The number of a pending signal, 0 if there is none.
-    fn take(&self) -> io::Result<u32> {
+    /// The number of a pending signal, 0 if there is none, and the process that sent it.
+    fn take(&self) -> io::Result<(u32, u32)> {
         // SAFETY: all zeros is a valid signalfd_siginfo, which is plain integers.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
         let size = size_of_val(&info);
         // SAFETY: `info` has room for `size` bytes.
         match unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) } {
             -1 => match io::Error::last_os_error() {
-                error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(0),
+                error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok((0, 0)),
                 error => Err(error),
             },
-            _ => Ok(info.ssi_signo),
+            _ => Ok((info.ssi_signo, info.ssi_pid)),
         }
     }
 }

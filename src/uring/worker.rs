@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use io_uring::types::{Fd, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -82,6 +82,10 @@ pub struct Shared {
     pub rings: Vec<std::sync::OnceLock<RawFd>>,
     /// Each worker's mailbox.
     pub mailboxes: Vec<Arc<Mailbox>>,
+    /// Workers, from the first on, that wait for requests of /dev/fuse.
+    pub on_duty: AtomicUsize,
+    /// /dev/fuse answered that the mount is gone.
+    gone: AtomicBool,
     /// A worker failed: the rest finish what they have and end.
     pub stop: AtomicBool,
     /// An operation panicked.
@@ -89,6 +93,25 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// What these workers share.
+    pub fn new(workers: usize) -> io::Result<Shared> {
+        Ok(Shared {
+            rings: (0..workers).map(|_| Default::default()).collect(),
+            mailboxes: (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<io::Result<_>>()?,
+            on_duty: AtomicUsize::new(1),
+            gone: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+        })
+    }
+
+    /// Tells the workers that do not wait on the device.
+    pub fn device_is_gone(&self) {
+        if !self.gone.swap(true, Ordering::SeqCst) {
+            self.mailboxes.iter().for_each(|m| m.wake());
+        }
+    }
+
     /// Ends all workers.
     pub fn stop_all(&self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -247,7 +270,9 @@ impl<'m> Worker<'m> {
     /// One turn of the ring: submits all that was pushed and waits for something to do.
     pub fn turn(&self, events: &mut Vec<Event>) -> io::Result<()> {
         // A reply to /dev/fuse completes as it is submitted: it must not end the wait, or each would cost a turn.
-        let idle = self.mailbox.may_sleep() && !self.shared.stop.load(Ordering::SeqCst);
+        self.settle_duty();
+        // In this order: whoever ends the service wakes those who have said that they sleep.
+        let idle = self.mailbox.may_sleep() && self.in_service();
         let want = if idle { self.replies.get() + 1 } else { 0 };
         match self.ring.borrow_mut().submit_and_wait(want) {
             Ok(_) => {}
@@ -285,7 +310,7 @@ impl<'m> Worker<'m> {
 
     /// True while requests come, or are in service.
     pub fn in_service(&self) -> bool {
-        let more = !self.shared.stop.load(Ordering::SeqCst) && (self.entries.get() > 0 || !self.dev_fuse.is_gone());
+        let more = !self.shared.stop.load(Ordering::SeqCst) && (self.entries.get() > 0 || !self.dev_fuse.is_gone() && !self.shared.gone.load(Ordering::SeqCst));
         more || self.busy.get() > 0
     }
 

@@ -100,12 +100,16 @@ impl Tree {
         self.inodes.get_mut(&birth).unwrap()
     }
 
-    fn is_dir(&self, birth: Birth) -> bool {
-        self.inodes[&birth].mode & KIND_DIRECTORY != 0
+    pub fn is_dir(&self, birth: Birth) -> bool {
+        self.inodes.get(&birth).is_some_and(|inode| inode.mode & KIND_DIRECTORY != 0)
     }
 
     pub fn exists(&self, birth: Birth) -> bool {
         self.inodes.get(&birth).is_some_and(|inode| inode.nlink > 0)
+    }
+
+    pub fn dirs(&self) -> Vec<Birth> {
+        self.inodes.keys().copied().filter(|&birth| self.is_dir(birth) && self.exists(birth)).collect()
     }
 
     pub fn ino(&self, birth: Birth) -> u64 {
@@ -241,7 +245,8 @@ impl Host for Fake {
     fn by_handle(&self, mount: HostFd, handle: &FileHandle) -> Result<OwnedFd> {
         assert_eq!((self.with(mount, |_, birth| birth), handle.kind), (ROOT, 1));
         let birth = Birth::from_ne_bytes(handle.bytes().try_into().unwrap());
-        match (self.permitted, self.tree.lock().unwrap().exists(birth)) {
+        let exists = self.tree.lock().unwrap().exists(birth);
+        match (self.permitted, exists) {
             (false, _) => Err(Errno::EPERM),
             (true, false) => Err(Errno::ESTALE),
             (true, true) => Ok(self.fd(birth)),
@@ -379,8 +384,8 @@ pub enum Reach {
 pub struct Mount {
     pub core: Core,
     pub payload: RefCell<Vec<u8>>,
-    /// The most descriptors that the tables held at once, as far as was seen.
-    pub most_fds: Cell<usize>,
+    /// The most descriptors that there were at once, if that is asked for: it takes a while to see.
+    pub most_fds: Cell<Option<usize>>,
     host: Fake,
 }
 
@@ -390,7 +395,7 @@ impl Mount {
         let host = Fake { tree: Mutex::new(Tree::new()), handles, permitted };
         let config = Config { fd_budget, ..Config::default() };
         let core = engine::tables(&host, config, host.fd(ROOT)).unwrap();
-        Mount { core, payload: RefCell::new(vec![0; 1 << 16]), most_fds: Cell::new(0), host }
+        Mount { core, payload: RefCell::new(vec![0; 1 << 16]), most_fds: Cell::new(None), host }
     }
 
     /// The host, as its other users have it.
@@ -498,7 +503,8 @@ impl Os for Door<'_> {
         f(&mut self.0.payload.borrow_mut())
     }
     async fn anchor(&self, dir: HostFd, name: &CStr) -> Result<OwnedFd> {
-        self.0.most_fds.update(|most| most.max(self.0.core.nodes.fds()));
+        let held = || self.0.tree(|tree| tree.held().values().sum());
+        self.0.most_fds.update(|most| most.map(|most| most.max(held())));
         self.0.host.anchor(dir, name)
     }
     async fn stat(&self, fd: HostFd) -> Result<Stat> {

@@ -22,23 +22,25 @@ enum Step {
     Get(usize),
     Done(usize),
     Registered { file: usize, ring: usize },
+    ClosesSlowly(usize),
     Release(usize),
     Foreign(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let any = || 0..64usize;
+    let at = || 0..64usize;
     prop_oneof![
         6 => (0..4usize).prop_map(|held| Step::Reserve { held }),
-        1 => any().prop_map(Step::GiveBack),
-        5 => (any(), any::<bool>(), any::<bool>(), any::<bool>())
+        1 => at().prop_map(Step::GiveBack),
+        5 => (at(), any::<bool>(), any::<bool>(), any::<bool>())
             .prop_map(|(permit, direct, writable, directory)| Step::Insert { permit, direct, writable, directory }),
-        4 => (any(), prop_oneof![3 => Just(true), 1 => Just(false)])
+        4 => (at(), prop_oneof![3 => Just(true), 1 => Just(false)])
             .prop_map(|(opened, give)| Step::Settle { opened, give }),
-        4 => any().prop_map(Step::Get),
-        4 => any().prop_map(Step::Done),
-        2 => (any(), 0..70usize).prop_map(|(file, ring)| Step::Registered { file, ring }),
-        3 => any().prop_map(Step::Release),
+        4 => at().prop_map(Step::Get),
+        4 => at().prop_map(Step::Done),
+        2 => (at(), 0..70usize).prop_map(|(file, ring)| Step::Registered { file, ring }),
+        1 => at().prop_map(Step::ClosesSlowly),
+        3 => at().prop_map(Step::Release),
         1 => any::<u64>().prop_map(Step::Foreign),
     ]
 }
@@ -121,6 +123,11 @@ impl World<'_> {
                 file.registered_in(ring);
                 self.model.get_mut(&file.fh())?.rings |= 1 << (ring % 64);
             }
+            Step::ClosesSlowly(n) => {
+                let file = &self.files[pick(&self.files, n)?];
+                file.closes_slowly();
+                self.model.get_mut(&file.fh())?.kind.writable = true;
+            }
             Step::Release(n) => {
                 let fh = self.ever[pick(&self.ever, n)?];
                 let known = self.model.get(&fh).is_some_and(|open| !open.released);
@@ -191,6 +198,7 @@ proptest! {
         }
         world.compare();
         prop_assert!(real.is_empty());
+        drop(world);
         fds.assert_none_left();
     }
 }

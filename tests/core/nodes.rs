@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, RawFd};
 
 use proptest::prelude::*;
+use ptfs::core::attr::{KIND_DIRECTORY, KIND_REGULAR};
 use ptfs::core::host::FileHandle;
 use ptfs::core::ids::{Dev, HostFd, NodeId};
 use ptfs::core::nodes::{Closing, Count, Counted, Nodes, Pin, Recipe, Sighting};
@@ -26,29 +27,29 @@ enum Step {
     Victim,
     Evict(usize),
     Install(usize),
-    Unlinked(usize),
+    Keep { pin: usize, removed: bool },
     Renamed { pin: usize, parent: usize, name: u8 },
     Replace(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let any = || 0..64usize;
+    let at = || 0..64usize;
     let name = || 0..4u8;
     prop_oneof![
-        8 => (any(), any(), prop_oneof![1 => Just(None), 9 => name().prop_map(Some)], any::<bool>(), any::<bool>())
+        8 => (at(), at(), prop_oneof![1 => Just(None), 9 => name().prop_map(Some)], any::<bool>(), any::<bool>())
             .prop_map(|(file, parent, name, fd, handle)| Step::Count { file, parent, name, fd, handle }),
-        4 => (any(), any::<bool>()).prop_map(|(counted, give)| Step::Settle { counted, give }),
-        3 => (any(), prop_oneof![0..3u64, Just(u64::MAX)])
+        4 => (at(), any::<bool>()).prop_map(|(counted, give)| Step::Settle { counted, give }),
+        3 => (at(), prop_oneof![0..3u64, Just(u64::MAX)])
             .prop_map(|(nodeid, nlookup)| Step::Forget { nodeid, nlookup }),
-        3 => any().prop_map(Step::Pin),
-        4 => any().prop_map(Step::Unpin),
-        1 => any().prop_map(Step::Find),
+        3 => at().prop_map(Step::Pin),
+        4 => at().prop_map(Step::Unpin),
+        1 => at().prop_map(Step::Find),
         3 => Just(Step::Victim),
-        5 => any().prop_map(Step::Evict),
-        2 => any().prop_map(Step::Install),
-        1 => any().prop_map(Step::Unlinked),
-        2 => (any(), any(), name()).prop_map(|(pin, parent, name)| Step::Renamed { pin, parent, name }),
-        2 => any().prop_map(Step::Replace),
+        5 => at().prop_map(Step::Evict),
+        2 => at().prop_map(Step::Install),
+        2 => (at(), any::<bool>()).prop_map(|(pin, removed)| Step::Keep { pin, removed }),
+        2 => (at(), at(), name()).prop_map(|(pin, parent, name)| Step::Renamed { pin, parent, name }),
+        2 => at().prop_map(Step::Replace),
     ]
 }
 
@@ -57,6 +58,10 @@ type Identity = (Dev, u64);
 /// The first is the root's.
 fn identity(file: usize) -> Identity {
     if file == 0 { (Dev(0), 1) } else { (Dev(file as u16 % 2), 10 + file as u64 / 2) }
+}
+
+fn kind(file: usize) -> u32 {
+    if file.is_multiple_of(3) { KIND_DIRECTORY } else { KIND_REGULAR }
 }
 
 fn name(n: u8) -> CString {
@@ -71,7 +76,8 @@ struct Node {
     fd: Option<RawFd>,
     nlookup: u64,
     pins: u64,
-    unlinked: bool,
+    kept: bool,
+    removed: bool,
 }
 
 #[derive(Default)]
@@ -97,7 +103,8 @@ impl Model {
 
     fn place(&mut self, nodeid: NodeId, parent: NodeId, name: &CStr) {
         let node = self.node(nodeid);
-        (node.parent, node.name, node.unlinked) = (parent, name.to_bytes_with_nul().to_vec(), false);
+        (node.parent, node.name) = (parent, name.to_bytes_with_nul().to_vec());
+        (node.kept, node.removed) = (false, false);
         self.reap();
     }
 
@@ -123,7 +130,7 @@ impl Model {
             if self.by_identity.get(&identity(node.file)) == Some(&nodeid) {
                 self.by_identity.remove(&identity(node.file));
             }
-            self.dead.extend(node.fd.map(|fd| Closing { fd: HostFd(fd), may_block: node.unlinked }));
+            self.dead.extend(node.fd.map(|fd| Closing { fd: HostFd(fd), may_block: node.kept }));
         }
     }
 }
@@ -198,7 +205,7 @@ impl<'n> World<'n> {
             }
             Step::Victim => {
                 let eligible = |(id, n): &(&NodeId, &Node)| {
-                    n.fd.is_some() && !n.unlinked && n.pins == 0 && **id != NodeId::ROOT
+                    n.fd.is_some() && !n.kept && n.pins == 0 && **id != NodeId::ROOT
                 };
                 let eligible: Vec<NodeId> = self.model.nodes.iter().filter(eligible).map(|(id, _)| *id).collect();
                 match self.real.victim() {
@@ -214,10 +221,10 @@ impl<'n> World<'n> {
                 let Some(at) = pick(&self.pins, n) else { return };
                 let pin = self.pins.swap_remove(at);
                 let nodeid = pin.nodeid();
-                let handle = self.handle(self.model.node(nodeid).file);
+                let handle = self.handle(self.model.nodes[&nodeid].file);
                 pin.evict(&handle);
                 let node = self.model.node(nodeid);
-                if node.pins == 1 && !node.unlinked && nodeid != NodeId::ROOT && node.fd.is_some() {
+                if node.pins == 1 && !node.kept && nodeid != NodeId::ROOT && node.fd.is_some() {
                     node.handle.get_or_insert(handle);
                     let fd = HostFd(node.fd.take().unwrap());
                     self.model.dead.push(Closing { fd, may_block: false });
@@ -241,16 +248,20 @@ impl<'n> World<'n> {
                 }
                 assert_eq!((got.0, pin.fd()), (*node.fd.get_or_insert(raw), Some(got)));
             }
-            Step::Unlinked(n) => {
-                let others = self.pins.iter().filter(|p| p.nodeid() != NodeId::ROOT);
-                let Some(pin) = others.cycle().nth(n) else { return };
-                pin.unlinked();
+            Step::Keep { pin, removed } => {
+                let mut held = self.pins.iter().filter(|p| p.nodeid() != NodeId::ROOT);
+                let Some(pin) = held.nth(pin) else { return };
                 let node = self.model.node(pin.nodeid());
-                node.unlinked |= node.fd.is_some();
+                match removed && node.fd.is_some() {
+                    true => pin.removed(),
+                    false => pin.keep(),
+                }
+                node.kept |= node.fd.is_some();
+                node.removed |= removed && node.fd.is_some();
             }
             Step::Renamed { pin, parent, name: n } => {
-                let others = self.pins.iter().filter(|p| p.nodeid() != NodeId::ROOT);
-                let Some(pin) = others.cycle().nth(pin) else { return };
+                let mut others = self.pins.iter().filter(|p| p.nodeid() != NodeId::ROOT);
+                let Some(pin) = others.nth(pin) else { return };
                 let parent = self.parent(parent, Some(pin.nodeid()));
                 let hold = self.real.pin(parent).unwrap();
                 pin.renamed(parent, &name(n));
@@ -284,7 +295,8 @@ impl<'n> World<'n> {
         let name = named.or((!with_fd).then_some(0)).map(name);
         let fd = with_fd.then(|| self.fds.fresh());
         let raw = fd.as_ref().map(AsRawFd::as_raw_fd);
-        let seen = Sighting { dev, ino, parent, name: name.as_deref(), handle: handle.as_ref() };
+        let kind = kind(file);
+        let seen = Sighting { dev, ino, kind, parent, name: name.as_deref(), handle: handle.as_ref() };
         let hold = self.real.pin(parent).unwrap();
         let count = self.real.count(&seen, fd);
         drop(hold);
@@ -315,9 +327,10 @@ impl<'n> World<'n> {
             }
             None => {
                 let parent = if name.is_some() { parent } else { NodeId::ROOT };
-                let unlinked = name.is_none();
+                let nameless = name.is_none();
                 let name = name.map_or(Vec::new(), CString::into_bytes_with_nul);
-                let node = Node { file, handle, parent, name, fd: raw, nlookup: 1, pins: 0, unlinked };
+                let (nlookup, pins, kept, removed) = (1, 0, nameless, nameless);
+                let node = Node { file, handle, parent, name, fd: raw, nlookup, pins, kept, removed };
                 self.model.insert(counted.nodeid(), node);
             }
         }
@@ -333,7 +346,7 @@ impl<'n> World<'n> {
 
         let nodes = &self.model.nodes;
         let held = nodes.values().filter(|n| n.fd.is_some());
-        let pinned = held.clone().filter(|n| n.unlinked).count() + 1;
+        let pinned = held.clone().filter(|n| n.kept).count() + 1;
         let totals = (self.real.len(), self.real.fds(), self.real.pinned_fds());
         assert_eq!(totals, (nodes.len(), held.count(), pinned), "len, fds, pinned_fds");
 
@@ -345,7 +358,8 @@ impl<'n> World<'n> {
             let pin = self.real.pin(nodeid).unwrap();
             let (dev, ino) = identity(node.file);
             let recipe = Recipe { dev, ino, handle: node.handle, parent: node.parent, name: node.name.clone() };
-            assert_eq!((pin.fd().map(|fd| fd.0), pin.dev()), (node.fd, dev));
+            assert_eq!((pin.fd().map(|fd| fd.0), pin.dev(), pin.kind()), (node.fd, dev, kind(node.file)));
+            assert_eq!(pin.is_removed(), node.removed);
             assert_eq!(pin.recipe(), Some(recipe));
         }
         for pin in &self.pins {
@@ -376,7 +390,8 @@ proptest! {
             incarnation: [0; FILES],
         };
         let (parent, name, fd) = (NodeId::ROOT, Vec::new(), Some(root.fd.0));
-        let node = Node { file: 0, handle: None, parent, name, fd, nlookup: 1, pins: 1, unlinked: false };
+        let (file, handle, nlookup, pins, kept, removed) = (0, None, 1, 1, false, false);
+        let node = Node { file, handle, parent, name, fd, nlookup, pins, kept, removed };
         world.model.insert(NodeId::ROOT, node);
         for step in &steps {
             world.run(step);
@@ -394,6 +409,7 @@ proptest! {
         }
         world.compare();
         prop_assert_eq!((real.len(), real.fds(), real.pinned_fds()), (1, 1, 1));
+        drop(world);
         fds.close(&[root]);
         fds.assert_none_left();
     }
@@ -406,7 +422,7 @@ fn the_root_is_nobodys_child() {
     let (nodes, root) = root(&fds);
     let count = |file, parent| {
         let (dev, ino) = identity(file);
-        let seen = Sighting { dev, ino, parent, name: Some(c"n"), handle: None };
+        let seen = Sighting { dev, ino, kind: kind(file), parent, name: Some(c"n"), handle: None };
         let Count::Node(counted) = nodes.count(&seen, Some(fds.fresh())) else { panic!("a handle was asked for") };
         counted
     };
@@ -414,7 +430,7 @@ fn the_root_is_nobodys_child() {
     let again = count(0, child.nodeid());
     assert_eq!(again.nodeid(), NodeId::ROOT);
     let pin = nodes.pin(NodeId::ROOT).unwrap();
-    pin.unlinked();
+    pin.keep();
     pin.renamed(child.nodeid(), c"m");
     assert_eq!(pin.recipe().unwrap().parent, NodeId::ROOT);
     drop((again, child));
@@ -436,7 +452,7 @@ fn nodes_in_a_circle_are_forgotten() {
     let count = |file, parent| {
         let (dev, ino) = identity(file);
         let hold = nodes.pin(parent).unwrap();
-        let seen = Sighting { dev, ino, parent, name: Some(c"n"), handle: None };
+        let seen = Sighting { dev, ino, kind: kind(file), parent, name: Some(c"n"), handle: None };
         let Count::Node(counted) = nodes.count(&seen, Some(fds.fresh())) else { panic!("a handle was asked for") };
         drop(hold);
         counted

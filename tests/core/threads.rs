@@ -34,7 +34,7 @@ fn on_threads(work: impl Fn(Random) + Sync) {
     std::thread::scope(|scope| {
         for thread in 1..=THREADS {
             let work = &work;
-            scope.spawn(move || work(Random(thread * 0x9e37_79b9_7f4a_7c15)));
+            scope.spawn(move || work(Random(thread.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         }
     });
 }
@@ -45,7 +45,7 @@ fn handle(ino: u64) -> FileHandle {
 
 fn see<'n>(nodes: &'n Nodes, fds: &Descriptors, ino: u64, parent: NodeId, name: usize) -> Counted<'n> {
     let (names, handle) = ([c"a", c"b", c"a name too long for the smallest cell"], handle(ino));
-    let mut seen = Sighting { dev: Dev(0), ino, parent, name: Some(names[name]), handle: None };
+    let mut seen = Sighting { dev: Dev(0), ino, kind: 0, parent, name: Some(names[name]), handle: None };
     match nodes.count(&seen, Some(fds.fresh())) {
         Count::Node(counted) => counted,
         Count::NeedHandle(fd) => {

@@ -21,7 +21,9 @@ impl User {
     fn new() -> User {
         let scratch = Scratch::new();
         let ptfs = scratch.path("ptfs");
-        fs::copy(PTFS, &ptfs).expect("copied");
+        // Not by this process: a child that another test forks meanwhile would hold the file open for writing, and
+        // running it would be ETXTBSY.
+        assert!(run(Command::new("cp").arg(PTFS).arg(&ptfs)).status.success());
         for path in [scratch.source(), scratch.mnt()] {
             chown(path, Some(USER), Some(USER)).expect("root may");
         }

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use crate::harness::{Daemon, Scratch, VARIANTS};
+use crate::harness::{Daemon, Scratch, VARIANTS, until};
 
 /// Count, errors and bytes of a row in the last table.
 fn row(said: &str, name: &str) -> Option<(u64, u64, u64)> {
     let table = said.rsplit("latency from ").next()?;
-    let mut cells = table.lines().find(|line| line.split_whitespace().next() == Some(name))?.split_whitespace();
-    let mut number = || cells.nth(usize::from(false))?.parse().ok();
-    let _name: Option<u64> = number();
-    Some((number()?, number()?, number()?))
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let cells = rows.find(|cells| cells.first() == Some(&name))?;
+    let number = |at: usize| cells.get(at)?.parse().ok();
+    Some((number(1)?, number(2)?, number(3)?))
 }
 
 /// A number on the last line of gauges.
@@ -22,7 +22,7 @@ fn gauge(said: &str, name: &str) -> Option<u64> {
 
 fn ask(daemon: &mut Daemon, times: usize) -> String {
     daemon.signal("USR1");
-    crate::harness::until("the report", || daemon.said().matches("resident memory").count() == times);
+    until("the report", || daemon.said().matches("resident memory").count() == times);
     daemon.said()
 }
 
@@ -74,7 +74,7 @@ fn sigusr1_prints_the_table_and_what_is_held() {
     drop(open);
     // RELEASE is not waited for by close(2).
     let mut times = 2;
-    crate::harness::until("all files to be closed", || {
+    until("all files to be closed", || {
         times += 1;
         gauge(&ask(&mut daemon, times), "open files ") == Some(0)
     });

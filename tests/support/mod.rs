@@ -41,6 +41,7 @@ pub struct Mount {
     stderr: Arc<Mutex<String>>,
     source: PathBuf,
     mountpoint: TempDir,
+    finished: bool,
 }
 
 impl Mount {
@@ -72,7 +73,7 @@ impl Mount {
         let stderr = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().unwrap(), stderr.clone());
         let source = source.to_path_buf();
-        let mut mount = Mount { child, stderr, source, mountpoint };
+        let mut mount = Mount { child, stderr, source, mountpoint, finished: false };
         let end = Instant::now() + Duration::from_secs(20);
         while std::fs::metadata(mount.path()).map_or(true, |meta| meta.dev() == before) {
             let ended = mount.child.try_wait().unwrap();
@@ -146,13 +147,27 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// Unmounts and ends the daemon; one that has to be killed is an error.
+    pub fn finish(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        if std::mem::replace(&mut self.finished, true) || self.stop().is_some() {
+            return Ok(());
+        }
+        Err(format!("the daemon lived on 10 s after umount and SIGTERM; it said:\n{}", self.stderr()))
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
-        let status = self.stop();
         if std::thread::panicking() {
-            eprintln!("the daemon ended with {status:?} and said:\n{}", self.stderr());
-        } else if status.is_none() {
-            panic!("the daemon lived on 10 s after umount and SIGTERM; it said:\n{}", self.stderr());
+            self.end().ok();
+            eprintln!("the daemon said:\n{}", self.stderr());
+        } else if let Err(why) = self.end() {
+            panic!("{why}");
         }
     }
 }

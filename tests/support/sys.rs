@@ -59,15 +59,20 @@ pub struct User {
 }
 pub const ROOT: User = User { uid: 0, gid: 0, groups: &[0] };
 
-/// Gives this thread a umask and a working directory of its own, once at its start.
-pub fn own_fs_context() {
-    call!(libc::unshare(libc::CLONE_FS)).expect("unshare(CLONE_FS)");
+/// Gives this thread a umask, a working directory and a descriptor table of its own, once at its start: what a failed
+/// test leaves open ends with its thread, and a child forked by another thread does not inherit it.
+pub fn own_context() {
+    call!(libc::unshare(libc::CLONE_FS | libc::CLONE_FILES)).expect("unshare");
 }
 pub fn umask(mask: u32) -> u32 {
     call!(libc::umask(mask)).unwrap() as u32
 }
 pub fn chdir(fd: c_int) {
     call!(libc::fchdir(fd)).expect("fchdir");
+}
+/// Leaves the working directory, which would keep its mount busy.
+pub fn leave() {
+    call!(libc::chdir(c"/".as_ptr())).expect("chdir");
 }
 
 /// Turns this thread (not the process, as libc's wrappers would) into `user`; root stays the saved id, so that

@@ -54,10 +54,11 @@ pub fn fallocate_modes(dir: &Dir) {
     if dir.fs == Fs::Ext4 {
         ok(sys::fallocate(fd, zero, 10_000, 30_000));
         assert_eq!((stat(&path).st_size, read_at(fd, 9_999, 3)), (40_000, vec![7, 0, 0]));
-        ok(sys::fallocate(fd, libc::FALLOC_FL_COLLAPSE_RANGE, 0, 4096));
-        assert_eq!((stat(&path).st_size, read_at(fd, 0, 2)), (35_904, vec![0, 0]));
-        ok(sys::fallocate(fd, libc::FALLOC_FL_INSERT_RANGE, 0, 8192));
-        assert_eq!((stat(&path).st_size, read_at(fd, 8192 + 4096, 2)), (44_096, vec![7, 7]));
+        if dir.variant.is_some() {
+            // The kernel's FUSE client refuses these itself.
+            fails(sys::fallocate(fd, libc::FALLOC_FL_COLLAPSE_RANGE, 0, 4096), libc::ENOTSUP);
+            fails(sys::fallocate(fd, libc::FALLOC_FL_INSERT_RANGE, 0, 4096), libc::ENOTSUP);
+        }
     } else {
         fails(sys::fallocate(fd, zero, 0, 4096), libc::ENOTSUP);
     }

@@ -123,10 +123,6 @@ pub fn suid_is_cleared_by_others(dir: &Dir) {
     let path = fresh("by-root", 0o6777);
     write(&ROOT, &path);
     assert_eq!(mode(&path), 0o6777);
-    // SGID without group execution was mandatory locking, not a privilege; for a stranger it goes nevertheless.
-    let path = fresh("locking", 0o6767);
-    write(&MEMBER, &path);
-    assert_eq!(mode(&path), 0o767);
     let path = fresh("truncated", 0o6777);
     as_user(&OUTSIDER, || ok(sys::truncate(&path, 5)));
     assert_eq!(mode(&path), 0o777);
@@ -157,6 +153,24 @@ pub fn suid_is_cleared_by_others(dir: &Dir) {
         ok(sys::close(fd));
     });
     assert_eq!(mode(&path), 0o777);
+}
+
+/// Without group execution SGID is no privilege (it once meant mandatory locking), yet a stranger's write clears it.
+pub fn sgid_without_group_execution(dir: &Dir) {
+    let path = dir.file("f", &[1; 100], 0o2767);
+    ok(sys::chown(At::Path(&path), 0, 2000));
+    ok(sys::chmod(At::Path(&path), 0o2767));
+    let write = |user: &User| {
+        as_user(user, || {
+            let fd = ok(sys::open(&path, O_RDWR, 0));
+            ok(sys::pwrite(fd, b"x", 0));
+            ok(sys::close(fd));
+        });
+    };
+    write(&MEMBER);
+    assert_eq!(mode(&path), 0o2767, "after a write by a member of the group");
+    write(&OUTSIDER);
+    assert_eq!(mode(&path), 0o767, "after a write by a stranger");
 }
 
 pub fn capabilities_are_cleared(dir: &Dir) {

@@ -31,8 +31,8 @@ pub struct Generator {
     /// Paths that exist, and what they are (DT_*).
     known: Vec<(P, u8)>,
     open: [bool; SLOTS],
-    /// Preallocated blocks are data or a hole depending on what the page cache happens to hold, so that an episode
-    /// has either preallocation or SEEK_DATA and SEEK_HOLE.
+    /// Preallocated blocks are data or a hole depending on what the page cache happens to hold, and a mapping that is
+    /// read fills a tmpfs's holes: an episode has either these or SEEK_DATA and SEEK_HOLE.
     seek_holes: bool,
 }
 
@@ -97,14 +97,16 @@ impl Generator {
                 to_at: self.offset(),
                 len: self.size(),
             },
-            49..52 => Op::Map {
+            49..52 if !self.seek_holes => Op::Map {
                 map: self.rng.below(MAPS),
                 slot: self.slot(),
                 write: self.rng.below(3) > 0,
                 private: self.rng.one_in(5),
             },
-            52..54 => Op::MapRead { map: self.rng.below(MAPS), at: self.map_offset(), len: self.map_size() },
-            54..57 => Op::MapWrite {
+            52..54 if !self.seek_holes => {
+                Op::MapRead { map: self.rng.below(MAPS), at: self.map_offset(), len: self.map_size() }
+            }
+            54..57 if !self.seek_holes => Op::MapWrite {
                 map: self.rng.below(MAPS),
                 at: self.map_offset(),
                 len: self.map_size(),
@@ -333,14 +335,9 @@ impl Generator {
         self.rng.pick(&all[..n])
     }
     fn fallocate(&mut self) -> Op {
-        // KEEP_SIZE 1, PUNCH_HOLE 2, COLLAPSE 8, ZERO 16, INSERT 32.
-        let holes = [3, 3, 8, 32, 2, 0x40];
-        let all = [3, 0, 1, 16, 17, 8, 32, 2, 10];
-        let mode = if self.seek_holes { self.rng.pick(&holes) } else { self.rng.pick(&all) };
-        let (at, len) = match mode & (8 | 32) != 0 && self.rng.below(4) > 0 {
-            true => (self.rng.below(8) as i64 * 4096, 4096 << self.rng.below(4)),
-            false => (self.rng.pick(&OFFSETS), self.size() as i64),
-        };
+        // KEEP_SIZE 1, PUNCH_HOLE 2, ZERO_RANGE 16, UNSHARE_RANGE 64.
+        let mode = self.rng.pick(if self.seek_holes { &[3, 3, 3, 2, 64] } else { &[3, 0, 1, 16, 17, 2, 64] });
+        let (at, len) = (self.rng.pick(&OFFSETS), self.size() as i64);
         Op::Fallocate { slot: self.slot(), mode, at, len }
     }
 

@@ -126,6 +126,11 @@ impl Op {
         }
     }
 
+    /// The mapping that it writes to.
+    pub fn map(&self) -> Option<usize> {
+        if let Op::MapWrite { map, .. } = self { Some(*map) } else { None }
+    }
+
     fn target(&self) -> Option<&Target> {
         match self {
             Op::Truncate { on, .. }

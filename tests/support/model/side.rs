@@ -1,7 +1,7 @@
 //! One of the two directories: it runs steps, and shows as text what they did. Equal texts are equal behaviour.
 
 use super::ops::{MAPS, Octal, Op, P, SLOTS, Step, Target, USERS, Whence};
-use super::support::sys::{self, At, Dirent, Map, Pages, Sys};
+use super::support::sys::{self, At, Dirent, Map, Pages, ROOT, Sys};
 use libc::{O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, c_int};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -90,7 +90,9 @@ impl Side {
         let mut lines = vec![self.mutate(answer)];
         let slots = step.op.slots().into_iter().map(|slot| (format!("fd {slot}"), At::Fd(self.fd(slot))));
         let paths = step.op.paths().into_iter().map(|path| (format!("{path:?}"), At::Link(&path.0)));
-        lines.extend(slots.chain(paths).map(|(name, at)| {
+        let maps = step.op.map().and_then(|map| self.maps[map].as_ref());
+        let maps = maps.map(|(_, fd)| ("the map's file".to_string(), At::Fd(*fd)));
+        lines.extend(slots.chain(paths).chain(maps).map(|(name, at)| {
             let shown = self.show(at, step.look).unwrap_or_else(error);
             format!("afterwards {name}: {shown}")
         }));
@@ -169,6 +171,11 @@ impl Side {
         }
         Ok("a descriptor".into())
     }
+    /// The last thing that a call does: it goes on as root.
+    fn remove_capabilities(&self, fd: c_int) {
+        sys::become_user(&ROOT);
+        sys::removexattr(At::Fd(fd), "security.capability").ok();
+    }
     fn mutate(&self, answer: String) -> String {
         match self.mutant {
             Some(Mutant::Errno) => answer.replace("ENOTEMPTY", "EEXIST"),
@@ -224,14 +231,26 @@ impl Side {
                     Whence::Data => libc::SEEK_DATA,
                     Whence::Hole => libc::SEEK_HOLE,
                 };
-                sys::lseek(self.fd(slot), at, whence).map(number)
+                let fd = self.fd(slot);
+                // A directory's other positions are the filesystem's own.
+                if whence != libc::SEEK_SET && is_directory(fd) {
+                    return Err(libc::EINVAL);
+                }
+                sys::lseek(fd, at, whence).map(number)
             }
             Op::Truncate { ref on, len } => match self.at(on) {
                 At::Path(path) | At::Link(path) => sys::truncate(path, len),
                 At::Fd(fd) | At::Empty(fd) => sys::ftruncate(fd, len),
             }
             .map(number),
-            Op::Fallocate { slot, mode, at, len } => sys::fallocate(self.fd(slot), mode, at, len).map(number),
+            Op::Fallocate { slot, mode, at, len } => {
+                let done = sys::fallocate(self.fd(slot), mode, at, len);
+                if done.is_err() {
+                    // The kernel's FUSE client takes them away before it asks the daemon.
+                    self.remove_capabilities(self.fd(slot));
+                }
+                done.map(number)
+            }
             Op::Fsync { slot, data } => sys::fsync(self.fd(slot), data).map(number),
             Op::Copy { from, from_at, to, to_at, len } => {
                 sys::copy_file_range((self.fd(from), from_at), (self.fd(to), to_at), len).map(number)
@@ -256,7 +275,12 @@ impl Side {
                 let size = sys::stat(At::Fd(*fd))?.st_size.min(MAP_LEN as i64) as usize;
                 let len = len.min(size.saturating_sub(at));
                 let n = mapped.write(at, &pattern(len, fill))?;
-                mapped.sync().map(|_| number(n))
+                mapped.sync()?;
+                // The kernel writes a FUSE file's mapped pages back by WRITE, which is a write(2) on the host: it takes
+                // file capabilities away and sets mtime. A store to a tmpfs mapping does neither.
+                self.remove_capabilities(*fd);
+                sys::utimens(At::Fd(*fd), (0, libc::UTIME_OMIT), (0, libc::UTIME_NOW)).ok();
+                Ok(number(n))
             }
             Op::Unmap { map } => {
                 self.unmap(map);
@@ -386,6 +410,9 @@ impl Side {
     }
 
     fn meta(&self, stat: &libc::stat) -> String {
+        // The kernel serves a FIFO without asking the daemon, and without touching a FUSE file's times.
+        let is_fifo = stat.st_mode & S_IFMT == libc::S_IFIFO;
+        let time = |at, nanoseconds| if is_fifo { "of a FIFO".into() } else { self.when(at, nanoseconds) };
         let sgid = if self.mutant == Some(Mutant::Sgid) { libc::S_ISGID } else { 0 };
         format!(
             "mode {:?} nlink {} owner {}:{} size {} rdev {:#x} blksize {} atime {} mtime {} ctime {}",
@@ -396,8 +423,8 @@ impl Side {
             stat.st_size,
             stat.st_rdev,
             stat.st_blksize,
-            self.when(stat.st_atime, stat.st_atime_nsec),
-            self.when(stat.st_mtime, stat.st_mtime_nsec),
+            time(stat.st_atime, stat.st_atime_nsec),
+            time(stat.st_mtime, stat.st_mtime_nsec),
             self.when(stat.st_ctime, stat.st_ctime_nsec),
         )
     }
@@ -412,6 +439,7 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
+        sys::leave();
         (0..MAPS).for_each(|map| self.unmap(map));
         for fd in self.slots.iter().flatten().chain([&self.work, &self.root]) {
             sys::close(*fd).ok();
@@ -428,6 +456,10 @@ fn error(errno: i32) -> String {
 
 fn is_direct(fd: c_int) -> bool {
     sys::fcntl(fd, libc::F_GETFL, 0).is_ok_and(|flags| flags as i32 & libc::O_DIRECT != 0)
+}
+
+fn is_directory(fd: c_int) -> bool {
+    sys::stat(At::Fd(fd)).is_ok_and(|stat| stat.st_mode & S_IFMT == S_IFDIR)
 }
 
 /// O_DIRECT in whole pages only: which alignment a host demands is its own affair.
