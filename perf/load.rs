@@ -5,6 +5,8 @@
 //! - `open`: open(2) and close(2) by path;
 //! - `read`: pread(2) of 4 KiB with O_DIRECT, so that the client's page cache does not answer; `read-cached` without.
 
+#![allow(clippy::expect_used, reason = "a wrong command line ends a load at once")]
+
 use std::alloc::{Layout, alloc_zeroed};
 use std::ffi::CString;
 use std::sync::Barrier;
@@ -25,7 +27,7 @@ fn main() {
             scope.spawn(move || {
                 stay_on(client);
                 let mut call = prepare(op, &format!("{dir}/file-{client}"));
-                (0..50).for_each(|n| call(n));
+                (0..50).for_each(&mut call);
                 start.wait();
                 let mut n = 0;
                 while !stop.load(Ordering::Relaxed) {

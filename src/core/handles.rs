@@ -243,4 +243,3 @@ impl Drop for File<'_> {
         self.handles.with(self.fh, |r| r.pins = r.pins.saturating_sub(1));
     }
 }
-

@@ -126,10 +126,14 @@ pub trait Host: Send + Sync + 'static {
     fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()>;
     fn rmdir(&self, dir: HostFd, name: &CStr) -> Result<()>;
     fn rename(&self, dir: HostFd, name: &CStr, newdir: HostFd, newname: &CStr, flags: u32) -> Result<()>;
+    /// [`Host::rename`] with RENAME_WHITEOUT.
+    fn whiteout(&self, making: &Making, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()>;
     fn readlink(&self, anchor: HostFd) -> Result<Vec<u8>>;
 
     fn chmod(&self, fd: HostFd, mode: u32) -> Result<()>;
     fn chown(&self, fd: HostFd, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
+    /// By name of the anchor: unlike [`Host::ftruncate`] it leaves the times alone where the size stays.
+    fn truncate(&self, anchor: HostFd, size: u64) -> Result<()>;
     /// `file` is open for writing.
     fn ftruncate(&self, file: HostFd, size: u64) -> Result<()>;
     fn utimens(&self, fd: HostFd, atime: Option<SetTime>, mtime: Option<SetTime>) -> Result<()>;

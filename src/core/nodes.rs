@@ -281,7 +281,14 @@ impl Nodes {
         self.insert(guard, at, hash, seen, fd)
     }
 
-    fn insert(&self, mut guard: MutexGuard<'_, Shard>, at: u32, hash: u64, seen: &Sighting<'_>, fd: Option<OwnedFd>) -> Count<'_> {
+    fn insert(
+        &self,
+        mut guard: MutexGuard<'_, Shard>,
+        at: u32,
+        hash: u64,
+        seen: &Sighting<'_>,
+        fd: Option<OwnedFd>,
+    ) -> Count<'_> {
         let shard = &mut *guard;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let record = Record {
@@ -477,7 +484,9 @@ fn pack_handle(handle: &FileHandle) -> Vec<u8> {
 }
 
 fn same_handle(packed: &[u8], handle: &FileHandle) -> bool {
-    packed.split_first_chunk().is_some_and(|(kind, bytes)| *kind == handle.kind.to_ne_bytes() && bytes == handle.bytes())
+    packed
+        .split_first_chunk()
+        .is_some_and(|(kind, bytes)| *kind == handle.kind.to_ne_bytes() && bytes == handle.bytes())
 }
 
 /// A node in use by a request: its record, and its descriptor if it had one, stay as they are.
@@ -624,7 +633,9 @@ impl<'c> Pin<'c> {
 
     /// Notes the content's key (see [`super::attr::Stat::content_key`]) and says whether it was the same before.
     pub fn content_unchanged(&self, key: u64) -> bool {
-        self.with(|shard, local| shard.records.get_mut(local).is_some_and(|r| std::mem::replace(&mut r.content, key) == key))
+        self.with(|shard, local| {
+            shard.records.get_mut(local).is_some_and(|r| std::mem::replace(&mut r.content, key) == key)
+        })
     }
 }
 

@@ -150,7 +150,8 @@ async fn adopt<'c, O: Os>(
         Some(fd) => reach::count(core, os, (parent, Some(name)), fd, &stat).await?,
         None => {
             let Some(dev) = core.devices.find(&stat) else { return Ok((EntryOut::default(), None)) };
-            let sighting = Sighting { dev, ino: stat.ino, kind: stat.kind(), parent, name: Some(name), handle: handle.as_ref() };
+            let sighting =
+                Sighting { dev, ino: stat.ino, kind: stat.kind(), parent, name: Some(name), handle: handle.as_ref() };
             match core.nodes.count(&sighting, None) {
                 Count::Node(node) => (node, dev),
                 Count::NeedHandle(_) => return Ok((EntryOut::default(), None)),

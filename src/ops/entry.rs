@@ -97,7 +97,6 @@ pub async fn setattr<'c, O: Os>(
     nodeid: NodeId,
     set: Setattr,
 ) -> Result<Answer<'c>> {
-    const O_WRONLY: u32 = 1;
     let file = set.fh.map(|fh| core.handles.get(fh)).transpose()?;
     let node = match &file {
         Some(_) => None,
@@ -112,12 +111,14 @@ pub async fn setattr<'c, O: Os>(
     let stat = os
         .offload(move |host| {
             host.keeping_suid(keep, || {
-                if set.uid.is_some() || set.gid.is_some() {
-                    host.chown(fd, set.uid, set.gid)?;
+                // chown(-1, -1) changes no owner, and clears SUID and SGID all the same.
+                let no_owner = set.kill_suidgid && set.size.is_none() && set.mode.is_none();
+                if set.uid.is_some() || set.gid.is_some() || no_owner {
+                    host.keeping_suid(caller.uid == 0, || host.chown(fd, set.uid, set.gid))?;
                 }
                 match set.size {
-                    Some(size) if open => host.ftruncate(fd, size)?,
-                    Some(size) => host.ftruncate(HostFd(host.open(fd, O_WRONLY)?.as_raw_fd()), size)?,
+                    Some(size) if open => host.keeping_suid(keep, || host.ftruncate(fd, size))?,
+                    Some(size) => host.keeping_suid(keep, || host.truncate(fd, size))?,
                     None => {}
                 }
                 host.keeping_suid(true, || set.mode.map_or(Ok(()), |mode| host.chmod(fd, mode)))?;

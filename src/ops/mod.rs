@@ -88,7 +88,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Unlink { name } => names::remove(core, os, nodeid, name, false).await,
         Op::Rmdir { name } => names::remove(core, os, nodeid, name, true).await,
         Op::Rename { name, newdir, newname, flags } => {
-            names::rename(core, os, (nodeid, name), (newdir, newname), flags).await
+            names::rename(core, os, caller, (nodeid, name), (newdir, newname), flags).await
         }
         Op::Readlink => names::readlink(core, os, nodeid).await,
 

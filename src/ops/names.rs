@@ -19,6 +19,7 @@ use super::reach::{self, known, reach};
 
 /// RENAME_EXCHANGE of renameat2(2).
 const RENAME_EXCHANGE: u32 = 2;
+const RENAME_WHITEOUT: u32 = 4;
 
 /// MKDIR, MKNOD, SYMLINK: `make` does it on the host.
 pub async fn make<'c, O: Os>(
@@ -144,6 +145,7 @@ pub async fn remove<'c, O: Os>(
 pub async fn rename<'c, O: Os>(
     core: &'c Core,
     os: &O,
+    caller: Caller,
     (parent, name): (NodeId, &CStr),
     (newparent, newname): (NodeId, &CStr),
     flags: u32,
@@ -151,7 +153,14 @@ pub async fn rename<'c, O: Os>(
     let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
     let moved = known(core, os, dir.fd, name).await;
     let target = known(core, os, newdir.fd, newname).await;
-    os.rename((dir.fd, name), (newdir.fd, newname), flags).await?;
+    if flags & RENAME_WHITEOUT != 0 {
+        // What it leaves behind is made, and belongs to the caller.
+        let (from, to) = ((dir.fd, name.to_owned()), (newdir.fd, newname.to_owned()));
+        let making = making(caller, 0);
+        os.offload(move |host| host.whiteout(&making, (from.0, &from.1), (to.0, &to.1), flags)).await?;
+    } else {
+        os.rename((dir.fd, name), (newdir.fd, newname), flags).await?;
+    }
     // Two names of one file: rename(2) does nothing.
     let same = matches!((&moved, &target), (Some(a), Some(b)) if a.pin.nodeid() == b.pin.nodeid());
     if same && flags & RENAME_EXCHANGE == 0 {

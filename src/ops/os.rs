@@ -62,12 +62,7 @@ pub trait Os {
     /// [`Host::rmdir`].
     fn rmdir(&self, dir: HostFd, name: &CStr) -> impl Future<Output = Result<()>>;
     /// [`Host::rename`].
-    fn rename(
-        &self,
-        from: (HostFd, &CStr),
-        to: (HostFd, &CStr),
-        flags: u32,
-    ) -> impl Future<Output = Result<()>>;
+    fn rename(&self, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> impl Future<Output = Result<()>>;
 
     /// Closes what the tables gave up, where it may block if it may.
     fn close(&self, closing: Closing);

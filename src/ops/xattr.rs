@@ -43,13 +43,7 @@ pub async fn setxattr<'c, O: Os>(
 }
 
 /// GETXATTR.
-pub async fn getxattr<'c, O: Os>(
-    core: &'c Core,
-    os: &O,
-    nodeid: NodeId,
-    name: &CStr,
-    size: u32,
-) -> Result<Answer<'c>> {
+pub async fn getxattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, name: &CStr, size: u32) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
     let (fd, name) = (node.fd, name.to_owned());
     answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await

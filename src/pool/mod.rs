@@ -23,6 +23,7 @@ use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 use crate::ops::engine::{self, Session, Started};
 use crate::ops::{Answer, Os, serve};
+use crate::protocol::abi::{InHeader, WriteIn};
 use crate::protocol::{Errno, Reply, Request, decode};
 use crate::stats::{OpKind, Recorder};
 use crate::sys::{creds, device, fs::Linux, process};
@@ -30,6 +31,9 @@ use crate::sys::{creds, device, fs::Linux, process};
 /// Threads at the start and at most: enough that some slow reads do not stop the rest.
 const FIRST: usize = 4;
 const MOST: usize = 64;
+
+/// Where a request starts in its buffer, so that the data of a WRITE is aligned for O_DIRECT.
+const REQUEST: usize = 4096 - size_of::<InHeader>() - size_of::<WriteIn>();
 
 struct Pool<'e> {
     session: &'e Session,
@@ -91,14 +95,15 @@ impl Pool<'_> {
     fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &OwnedFd) -> io::Result<()> {
         creds::own_umask()?;
         let stats = self.session.stats.register();
-        let mut request = Pages::new(self.session.init.request_size());
+        let mut request = Pages::new(REQUEST + self.session.init.request_size());
         let reply = RefCell::new(Pages::new(self.session.init.payload_size()));
         loop {
-            let bytes = match device::read(device, request.bytes()) {
+            let bytes = match device::read(device, &mut request.bytes()[REQUEST..]) {
                 Ok(bytes) => bytes,
                 // The request was interrupted before it was read; or we were.
                 Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => continue,
-                Err(Errno::ENODEV) => return Ok(()),
+                // The mount is gone, or going while we read.
+                Err(Errno::ENODEV | Errno(libc::ECONNABORTED)) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
             };
             if self.idle.fetch_sub(1, Ordering::Relaxed) == 1
@@ -212,14 +217,7 @@ impl Os for Here<'_> {
         self.fill(|buf| self.host.read(file.fd(), buf.get_mut(..size as usize).ok_or(Errno::EINVAL)?, offset))
     }
 
-    async fn write(
-        &self,
-        file: &File<'_>,
-        data: &[u8],
-        offset: u64,
-        append: bool,
-        keep_suid: bool,
-    ) -> Result<usize> {
+    async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, keep_suid: bool) -> Result<usize> {
         self.host.keeping_suid(keep_suid, || self.host.write(file.fd(), data, offset, append))
     }
 

@@ -10,8 +10,6 @@ use crate::core::host::Making;
 
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_FSETID: u32 = 4;
-/// `nogroup`.
-const OVERFLOW_GID: libc::gid_t = 65534;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 #[repr(C)]
@@ -55,14 +53,11 @@ pub fn privileged() -> bool {
 }
 
 /// Puts CAP_FSETID in effect for this thread, or not. Without it writes clear SUID and SGID bits, as the host's own
-/// unprivileged writers do; that takes a group that owns no file, too, for members keep SGID where nobody of the group may
-/// execute. Free when nothing changes.
+/// unprivileged writers do. Free when nothing changes.
 pub fn set_fsetid(on: bool) {
     if FSETID.get() == Some(on) || !privileged() {
         return;
     }
-    // SAFETY: changes the calling thread alone.
-    unsafe { libc::setfsgid(if on { 0 } else { OVERFLOW_GID }) };
     change_caps(|data| {
         let bit = 1 << CAP_FSETID;
         data[0].effective = if on { data[0].effective | (bit & data[0].permitted) } else { data[0].effective & !bit };

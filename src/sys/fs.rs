@@ -224,9 +224,30 @@ impl Host for Linux {
     fn is_local(&self, fd: HostFd) -> bool {
         // The magic numbers of linux/magic.h and of the filesystems' own sources, for what works on local media.
         const LOCAL: [u32; 24] = [
-            0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x8584_58f6, 0x794c_7630, 0xf2f5_2010, 0xca45_1a4e,
-            0x2fc1_2fc1, 0xe0f5_e1e2, 0x7371_7368, 0x9660, 0x4d44, 0x2011_bab0, 0x7366_746e, 0x3153_464a, 0x5265_4973,
-            0x3434, 0x1501_3346, 0x137f, 0x138f, 0x2468, 0x2478, 0x9584_58f6,
+            0xef53,
+            0x5846_5342,
+            0x9123_683e,
+            0x0102_1994,
+            0x8584_58f6,
+            0x794c_7630,
+            0xf2f5_2010,
+            0xca45_1a4e,
+            0x2fc1_2fc1,
+            0xe0f5_e1e2,
+            0x7371_7368,
+            0x9660,
+            0x4d44,
+            0x2011_bab0,
+            0x7366_746e,
+            0x3153_464a,
+            0x5265_4973,
+            0x3434,
+            0x1501_3346,
+            0x137f,
+            0x138f,
+            0x2468,
+            0x2478,
+            0x9584_58f6,
         ];
         statfs(fd).is_ok_and(|s| LOCAL.contains(&(s.f_type as u32)))
     }
@@ -285,6 +306,10 @@ impl Host for Linux {
         check(unsafe { libc::syscall(libc::SYS_renameat2, dir.0, name, newdir.0, newname, flags) }).map(drop)
     }
 
+    fn whiteout(&self, making: &Making, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()> {
+        creds::as_maker(making, || self.rename(from.0, from.1, to.0, to.1, flags))
+    }
+
     fn readlink(&self, anchor: HostFd) -> Result<Vec<u8>> {
         let mut target = vec![0u8; libc::PATH_MAX as usize];
         // SAFETY: the kernel writes at most target.len() bytes.
@@ -302,6 +327,12 @@ impl Host for Linux {
         let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
         // SAFETY: the path is a constant.
         check(unsafe { libc::fchownat(fd.0, EMPTY, uid, gid, libc::AT_EMPTY_PATH) }).map(drop)
+    }
+
+    fn truncate(&self, anchor: HostFd, size: u64) -> Result<()> {
+        let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
+        // SAFETY: the path is NUL-terminated.
+        check(unsafe { libc::truncate(FdName::new(anchor).path(), size) }).map(drop)
     }
 
     fn ftruncate(&self, file: HostFd, size: u64) -> Result<()> {

@@ -3,13 +3,8 @@
 //! A read left pending on several rings is a thundering herd, since each ring's poll is not exclusive: one request wakes
 //! every worker. So each read is linked to a poll with EPOLLEXCLUSIVE, and does not block: one request wakes one worker,
 //! and costs one `io_uring_enter` that also carries the reply before it.
-//!
-//! The kernel hands requests to its waiters in turn. If every worker waited, a lone client would wake a cold thread on
-//! another CPU each time, for ten times the price of the request; so only as many wait as there is work for. Who finds
-//! several requests at once, turn after turn, calls in the next one; who does not, leaves again.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::Ordering;
 
 use io_uring::{opcode, squeue};
 use zerocopy::IntoBytes;
@@ -22,9 +17,6 @@ use super::worker::{DEVICE, Tag, Worker};
 
 /// Reads at once, at most: while the device is busy each turn takes more.
 const MOST: usize = 8;
-/// Turns of several requests after which the next worker is called in, and of one after which this one leaves.
-const BUSY_TURNS: i32 = 4;
-const QUIET_TURNS: i32 = -64;
 
 /// What is under way on the device.
 #[derive(Default)]
@@ -35,10 +27,6 @@ pub struct DevFuse {
     waiting: Cell<usize>,
     /// How many of those there should be.
     wanted: Cell<usize>,
-    /// Requests of this turn.
-    taken: Cell<usize>,
-    /// Turns in a row that were busy, or (negative) quiet.
-    mood: Cell<i32>,
     gone: Cell<bool>,
 }
 
@@ -50,7 +38,7 @@ impl DevFuse {
 
     /// No request comes this way any more.
     pub fn is_gone(&self) -> bool {
-        self.gone.get()
+        self.gone.get() && self.waiting.get() == 0
     }
 }
 
@@ -62,36 +50,9 @@ impl Worker<'_> {
         self.await_requests();
     }
 
-    /// Whether this worker is one of those that wait for requests.
-    fn on_duty(&self) -> bool {
-        self.number < self.shared.on_duty.load(Ordering::Relaxed)
-    }
-
-    /// After a turn: calls in the next worker, or leaves, as the work demands.
-    pub fn settle_duty(&self) {
-        let dev = &self.dev_fuse;
-        let duty = &self.shared.on_duty;
-        let next = match dev.taken.take() {
-            0 => return self.await_requests(), // perhaps just called in
-            1 => dev.mood.get().min(0) - 1,
-            _ => dev.mood.get().max(0) + 1,
-        };
-        dev.mood.set(next);
-        let (last, now) = (self.number + 1, duty.load(Ordering::Relaxed));
-        if next >= BUSY_TURNS && now < self.shared.mailboxes.len() {
-            dev.mood.set(0);
-            if duty.compare_exchange(now, now + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                self.shared.mailboxes[now].wake();
-            }
-        } else if next <= QUIET_TURNS && last == now && last > 1 {
-            dev.mood.set(0);
-            let _ = duty.compare_exchange(now, now - 1, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
     fn await_requests(&self) {
         let dev = &self.dev_fuse;
-        while dev.waiting.get() < dev.wanted.get() && !dev.gone.get() && self.on_duty() {
+        while dev.waiting.get() < dev.wanted.get() && !dev.gone.get() {
             let Some(at) = dev.free.borrow_mut().pop() else { return };
             let Some(slot) = self.slots.get(at) else { return };
             slot.via.set(Via::Device);
@@ -112,14 +73,8 @@ impl Worker<'_> {
         dev.waiting.set(dev.waiting.get().saturating_sub(1));
         let len = usize::try_from(result).ok().filter(|&len| len > 0);
         match (len, -result) {
-            (Some(_), _) => {
-                dev.wanted.set((dev.wanted.get() + 1).min(MOST));
-                dev.taken.set(dev.taken.get() + 1);
-            }
-            (None, libc::ENODEV | libc::EBADF | libc::ECONNABORTED) => {
-                dev.gone.set(true);
-                self.shared.device_is_gone();
-            }
+            (Some(_), _) => dev.wanted.set((dev.wanted.get() + 1).min(MOST)),
+            (None, libc::ENODEV | libc::EBADF | libc::ECONNABORTED) => dev.gone.set(true),
             // Another worker was faster, or the request was withdrawn.
             (None, _) => dev.wanted.set(1),
         }

@@ -9,9 +9,7 @@ use io_uring::squeue;
 use zerocopy::IntoBytes;
 
 use crate::protocol::Reply;
-use crate::protocol::abi::{
-    FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER, OutHeader, UringReqHeader,
-};
+use crate::protocol::abi::{FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER, OutHeader, UringReqHeader};
 
 use super::slot::{Slot, Via};
 use super::worker::{Event, Tag, Worker};

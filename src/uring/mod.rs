@@ -16,7 +16,7 @@ mod worker;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
 use io_uring::{Probe, opcode};
@@ -26,6 +26,7 @@ use crate::ops::engine::{Session, Started};
 use crate::ops::serve;
 use crate::sys::{cpu, device, fs::Linux};
 
+use mailbox::Mailbox;
 use slot::Memory;
 use worker::{Parts, Shared, Worker};
 
@@ -123,7 +124,12 @@ fn serve_by(
     on_ready: &(dyn Fn(Started) + Sync),
 ) -> io::Result<Served> {
     let workers = plan.cpus.len();
-    let shared = Shared::new(workers)?;
+    let shared = Shared {
+        rings: (0..workers).map(|_| Default::default()).collect(),
+        mailboxes: (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<io::Result<_>>()?,
+        stop: AtomicBool::new(false),
+        panicked: AtomicBool::new(false),
+    };
     let begin = Begin { all_there: Barrier::new(workers), refused: Mutex::new(None) };
     let host = Arc::new(Linux::new()?);
     let crew = Crew { session, plan, shared: &shared, begin: &begin };

@@ -90,7 +90,6 @@ impl<'w, 'm> SlotOs<'w, 'm> {
     }
 }
 
-
 /// The future of one entry: pending until the loop hands the completion in.
 struct RingCall<'w, 'm> {
     os: SlotOs<'w, 'm>,
@@ -219,14 +218,7 @@ impl Os for SlotOs<'_, '_> {
         }
     }
 
-    async fn write(
-        &self,
-        file: &File<'_>,
-        data: &[u8],
-        offset: u64,
-        append: bool,
-        keep_suid: bool,
-    ) -> Result<usize> {
+    async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, keep_suid: bool) -> Result<usize> {
         let host = self.host();
         let mut done = 0;
         match self.worker.way(Call::Write) {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use io_uring::types::{Fd, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -82,10 +82,6 @@ pub struct Shared {
     pub rings: Vec<std::sync::OnceLock<RawFd>>,
     /// Each worker's mailbox.
     pub mailboxes: Vec<Arc<Mailbox>>,
-    /// Workers, from the first on, that wait for requests of /dev/fuse.
-    pub on_duty: AtomicUsize,
-    /// /dev/fuse answered that the mount is gone.
-    gone: AtomicBool,
     /// A worker failed: the rest finish what they have and end.
     pub stop: AtomicBool,
     /// An operation panicked.
@@ -93,25 +89,6 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What these workers share.
-    pub fn new(workers: usize) -> io::Result<Shared> {
-        Ok(Shared {
-            rings: (0..workers).map(|_| Default::default()).collect(),
-            mailboxes: (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<io::Result<_>>()?,
-            on_duty: AtomicUsize::new(1),
-            gone: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            panicked: AtomicBool::new(false),
-        })
-    }
-
-    /// Tells the workers that do not wait on the device.
-    pub fn device_is_gone(&self) {
-        if !self.gone.swap(true, Ordering::SeqCst) {
-            self.mailboxes.iter().for_each(|m| m.wake());
-        }
-    }
-
     /// Ends all workers.
     pub fn stop_all(&self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -152,8 +129,6 @@ pub struct Worker<'m> {
     pub entries: Cell<usize>,
     /// Requests in service, and replies under way.
     busy: Cell<usize>,
-    /// Replies under way to /dev/fuse.
-    replies: Cell<usize>,
     files: Files,
     personalities: Personalities,
     /// pwritev2(RWF_NOWAIT) was refused as unsupported: asking again is a wasted call.
@@ -186,7 +161,9 @@ impl<'m> Worker<'m> {
         let Parts { number, core, host, shared, device, slots, recorder } = parts;
         let ring = new_ring(ENTRIES)?;
         let submitter = ring.submitter();
-        submitter.register_files_sparse(FILES as u32 + super::files::FIRST)?;
+        // The kernel's bound is RLIMIT_NOFILE, of which the budget is a part.
+        let files = FILES.min(core.config.fd_budget / 2);
+        submitter.register_files_sparse(files as u32 + super::files::FIRST)?;
         let mailbox = Arc::clone(shared.mailboxes.get(number).ok_or(io::ErrorKind::InvalidInput)?);
         submitter.register_files_update(0, &[device.as_raw_fd(), mailbox.event()])?;
         let mut personalities = Personalities::default();
@@ -213,8 +190,7 @@ impl<'m> Worker<'m> {
             dev_fuse: DevFuse::default(),
             entries: Cell::new(0),
             busy: Cell::new(0),
-            replies: Cell::new(0),
-            files: Files::new(number, FILES),
+            files: Files::new(number, files),
             personalities,
             nowait_writes: Cell::new(true),
             recorder,
@@ -269,11 +245,7 @@ impl<'m> Worker<'m> {
 
     /// One turn of the ring: submits all that was pushed and waits for something to do.
     pub fn turn(&self, events: &mut Vec<Event>) -> io::Result<()> {
-        // A reply to /dev/fuse completes as it is submitted: it must not end the wait, or each would cost a turn.
-        self.settle_duty();
-        // In this order: whoever ends the service wakes those who have said that they sleep.
-        let idle = self.mailbox.may_sleep() && self.in_service();
-        let want = if idle { self.replies.get() + 1 } else { 0 };
+        let want = usize::from(self.mailbox.may_sleep() && !self.shared.stop.load(Ordering::SeqCst));
         match self.ring.borrow_mut().submit_and_wait(want) {
             Ok(_) => {}
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
@@ -310,7 +282,7 @@ impl<'m> Worker<'m> {
 
     /// True while requests come, or are in service.
     pub fn in_service(&self) -> bool {
-        let more = !self.shared.stop.load(Ordering::SeqCst) && (self.entries.get() > 0 || !self.dev_fuse.is_gone() && !self.shared.gone.load(Ordering::SeqCst));
+        let more = !self.shared.stop.load(Ordering::SeqCst) && (self.entries.get() > 0 || !self.dev_fuse.is_gone());
         more || self.busy.get() > 0
     }
 
@@ -343,7 +315,6 @@ impl<'m> Worker<'m> {
             }
             Via::Device => {
                 self.write_reply(slot, at, &answer.reply);
-                self.replies.set(self.replies.get() + 1);
                 if !answer.gives_nothing()
                     && let Some(given) = self.given.borrow_mut().get_mut(at)
                 {
@@ -362,7 +333,6 @@ impl<'m> Worker<'m> {
                 _ => drop(answer),
             }
         }
-        self.replies.set(self.replies.get().saturating_sub(1));
         self.ended();
         self.slot_is_free(at);
     }

@@ -325,6 +325,12 @@ impl Host for Fake {
     fn chown(&self, _: HostFd, _: Option<u32>, _: Option<u32>) -> Result<()> {
         unimplemented!()
     }
+    fn whiteout(&self, _: &Making, _: (HostFd, &CStr), _: (HostFd, &CStr), _: u32) -> Result<()> {
+        unimplemented!()
+    }
+    fn truncate(&self, _: HostFd, _: u64) -> Result<()> {
+        unimplemented!()
+    }
     fn ftruncate(&self, _: HostFd, _: u64) -> Result<()> {
         unimplemented!()
     }

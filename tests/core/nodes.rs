@@ -204,9 +204,8 @@ impl<'n> World<'n> {
                 }
             }
             Step::Victim => {
-                let eligible = |(id, n): &(&NodeId, &Node)| {
-                    n.fd.is_some() && !n.kept && n.pins == 0 && **id != NodeId::ROOT
-                };
+                let eligible =
+                    |(id, n): &(&NodeId, &Node)| n.fd.is_some() && !n.kept && n.pins == 0 && **id != NodeId::ROOT;
                 let eligible: Vec<NodeId> = self.model.nodes.iter().filter(eligible).map(|(id, _)| *id).collect();
                 match self.real.victim() {
                     Some(pin) => {
