@@ -97,6 +97,25 @@ pub struct Making {
     pub umask: u32,
 }
 
+/// What becomes of SUID and SGID bits when a file is written, truncated or given away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Suid {
+    /// The writer has CAP_FSETID: they stay.
+    Keep,
+    /// They go, but for SGID where nobody of the group may execute, if that is the writer's group.
+    Clear {
+        /// The writer's group.
+        gid: u32,
+    },
+}
+
+impl Suid {
+    /// As a caller may. `kill`: the kernel says that it lacks CAP_FSETID.
+    pub fn of(caller: &Caller, kill: bool) -> Suid {
+        if caller.uid == 0 && !kill { Suid::Keep } else { Suid::Clear { gid: caller.gid } }
+    }
+}
+
 /// `O_*` and `RENAME_*` values travel as the client's kernel sends them: they are this host's own.
 #[allow(missing_docs, reason = "each call is the system call of its name")]
 pub trait Host: Send + Sync + 'static {
@@ -158,6 +177,6 @@ pub trait Host: Send + Sync + 'static {
     fn listxattr(&self, fd: HostFd, list: &mut [u8]) -> Result<usize>;
     fn removexattr(&self, fd: HostFd, name: &CStr) -> Result<()>;
 
-    /// Runs `f` with (or without) the right to keep SUID and SGID bits on writes, CAP_FSETID.
-    fn keeping_suid<R>(&self, keep: bool, f: impl FnOnce() -> R) -> R;
+    /// Runs `f` with the right to keep SUID and SGID bits on writes, CAP_FSETID, or without.
+    fn with_suid<R>(&self, suid: Suid, f: impl FnOnce() -> R) -> R;
 }

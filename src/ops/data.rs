@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
 use crate::core::handles::{Kind, Opened};
-use crate::core::host::{Host, Result};
+use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::{Fh, HostFd, NodeId};
 use crate::protocol::abi::{CopyFileRangeOut, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
 use crate::protocol::{Caller, Errno, Reply};
@@ -59,8 +59,8 @@ pub async fn open<'c, O: Os>(
     let permit = reach::reserve(core, os)?;
     let (fd, backing) = (node.fd, backing_flags(core, flags));
     let file = if flags & O_TRUNC != 0 {
-        let keep = caller.uid == 0 && !kill_suidgid;
-        os.offload(move |host| host.keeping_suid(keep, || host.open(fd, backing))).await?
+        let suid = Suid::of(&caller, kill_suidgid);
+        os.offload(move |host| host.with_suid(suid, || host.open(fd, backing))).await?
     } else {
         os.open(fd, backing).await?
     };
@@ -97,9 +97,9 @@ pub struct Write<'a> {
 /// WRITE.
 pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'_>) -> Result<Answer<'c>> {
     let file = core.handles.get(w.fh)?;
-    let keep = caller.uid == 0 && !w.kill_suidgid;
+    let suid = Suid::of(&caller, w.kill_suidgid);
     let append = w.flags & O_APPEND != 0 && !w.cache;
-    let written = match os.write(&file, w.data, w.offset, append, keep).await {
+    let written = match os.write(&file, w.data, w.offset, append, suid).await {
         // Written back from a mapping, the end of the file need not be aligned as O_DIRECT wants it.
         Err(Errno::EINVAL) if file.direct() && w.cache => {
             const O_WRONLY: u32 = 1;
@@ -142,7 +142,7 @@ pub async fn fallocate<'c, O: Os>(
     range: (u64, u64),
 ) -> Result<Answer<'c>> {
     let file = core.handles.get(fh)?;
-    os.fallocate(&file, mode, range, caller.uid == 0).await?;
+    os.fallocate(&file, mode, range, Suid::of(&caller, false)).await?;
     Ok(Reply::Ok.into())
 }
 
@@ -164,12 +164,12 @@ pub async fn copy_file_range<'c, O: Os>(
     (len, flags, wide): (u64, u64, bool),
 ) -> Result<Answer<'c>> {
     let (from, to) = (core.handles.get(fh_in)?, core.handles.get(fh_out)?);
-    let (fd_in, fd_out, keep) = (from.fd(), to.fd(), caller.uid == 0);
+    let (fd_in, fd_out, suid) = (from.fd(), to.fd(), Suid::of(&caller, false));
     // The narrow reply counts in 32 bits; a short copy is always a good answer.
     let len = if wide { len } else { len.min(0x7fff_f000) };
     let copied = os
         .offload(move |host| {
-            host.keeping_suid(keep, || host.copy_file_range((fd_in, off_in), (fd_out, off_out), len, flags))
+            host.with_suid(suid, || host.copy_file_range((fd_in, off_in), (fd_out, off_out), len, flags))
         })
         .await?;
     Ok(match wide {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::core::attr::Stat;
-use crate::core::host::{Host, Result};
+use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::{Dev, Fh, HostFd, NodeId};
 use crate::core::nodes::Counted;
 use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
@@ -107,21 +107,21 @@ pub async fn setattr<'c, O: Os>(
         (None, Some(node)) => (node.fd, false),
         (None, None) => return Err(crate::protocol::Errno::ESTALE),
     };
-    let keep = caller.uid == 0 && !set.kill_suidgid;
+    let suid = Suid::of(&caller, set.kill_suidgid);
     let stat = os
         .offload(move |host| {
-            host.keeping_suid(keep, || {
+            host.with_suid(suid, || {
                 // chown(-1, -1) changes no owner, and clears SUID and SGID all the same.
                 let no_owner = set.kill_suidgid && set.size.is_none() && set.mode.is_none();
                 if set.uid.is_some() || set.gid.is_some() || no_owner {
-                    host.keeping_suid(caller.uid == 0, || host.chown(fd, set.uid, set.gid))?;
+                    host.with_suid(Suid::of(&caller, false), || host.chown(fd, set.uid, set.gid))?;
                 }
                 match set.size {
-                    Some(size) if open => host.keeping_suid(keep, || host.ftruncate(fd, size))?,
-                    Some(size) => host.keeping_suid(keep, || host.truncate(fd, size))?,
+                    Some(size) if open => host.with_suid(suid, || host.ftruncate(fd, size))?,
+                    Some(size) => host.with_suid(suid, || host.truncate(fd, size))?,
                     None => {}
                 }
-                host.keeping_suid(true, || set.mode.map_or(Ok(()), |mode| host.chmod(fd, mode)))?;
+                host.with_suid(Suid::Keep, || set.mode.map_or(Ok(()), |mode| host.chmod(fd, mode)))?;
                 if set.atime.is_some() || set.mtime.is_some() {
                     host.utimens(fd, set.atime, set.mtime)?;
                 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use crate::core::attr::Stat;
 use crate::core::handles::File;
-use crate::core::host::{Host, Result};
+use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 
@@ -38,25 +38,19 @@ pub trait Os {
     fn open(&self, anchor: HostFd, flags: u32) -> impl Future<Output = Result<OwnedFd>>;
     /// [`Host::read`] of `size` bytes into the reply's body.
     fn read(&self, file: &File<'_>, offset: u64, size: u32) -> impl Future<Output = Result<usize>>;
-    /// [`Host::write`], [`Host::keeping_suid`] or not.
+    /// [`Host::write`], within [`Host::with_suid`].
     fn write(
         &self,
         file: &File<'_>,
         data: &[u8],
         offset: u64,
         append: bool,
-        keep_suid: bool,
+        suid: Suid,
     ) -> impl Future<Output = Result<usize>>;
     /// [`Host::fsync`].
     fn fsync(&self, file: &File<'_>, datasync: bool) -> impl Future<Output = Result<()>>;
-    /// [`Host::fallocate`], [`Host::keeping_suid`] or not.
-    fn fallocate(
-        &self,
-        file: &File<'_>,
-        mode: u32,
-        range: (u64, u64),
-        keep_suid: bool,
-    ) -> impl Future<Output = Result<()>>;
+    /// [`Host::fallocate`], within [`Host::with_suid`].
+    fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), suid: Suid) -> impl Future<Output = Result<()>>;
     /// [`Host::unlink`].
     fn unlink(&self, dir: HostFd, name: &CStr) -> impl Future<Output = Result<()>>;
     /// [`Host::rmdir`].

@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::core::attr::Stat;
 use crate::core::handles::File;
-use crate::core::host::{Host, Result};
+use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 use crate::ops::engine::{self, Session, Started};
@@ -217,16 +217,16 @@ impl Os for Here<'_> {
         self.fill(|buf| self.host.read(file.fd(), buf.get_mut(..size as usize).ok_or(Errno::EINVAL)?, offset))
     }
 
-    async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, keep_suid: bool) -> Result<usize> {
-        self.host.keeping_suid(keep_suid, || self.host.write(file.fd(), data, offset, append))
+    async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, suid: Suid) -> Result<usize> {
+        self.host.with_suid(suid, || self.host.write(file.fd(), data, offset, append))
     }
 
     async fn fsync(&self, file: &File<'_>, datasync: bool) -> Result<()> {
         self.host.fsync(file.fd(), datasync)
     }
 
-    async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), keep_suid: bool) -> Result<()> {
-        self.host.keeping_suid(keep_suid, || self.host.fallocate(file.fd(), mode, range.0, range.1))
+    async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), suid: Suid) -> Result<()> {
+        self.host.with_suid(suid, || self.host.fallocate(file.fd(), mode, range.0, range.1))
     }
 
     async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use crate::core::host::Making;
+use crate::core::host::{Making, Suid};
 
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_FSETID: u32 = 4;
@@ -27,8 +27,8 @@ struct CapData {
 }
 
 thread_local! {
-    /// Whether this thread has CAP_FSETID in effect; `None` until it was set.
-    static FSETID: Cell<Option<bool>> = const { Cell::new(None) };
+    /// How this thread treats SUID and SGID bits; `None` until it was set.
+    static SUID: Cell<Option<Suid>> = const { Cell::new(None) };
 }
 
 fn change_caps(change: impl FnOnce(&mut [CapData; 2])) {
@@ -53,16 +53,22 @@ pub fn privileged() -> bool {
 }
 
 /// Puts CAP_FSETID in effect for this thread, or not. Without it writes clear SUID and SGID bits, as the host's own
-/// unprivileged writers do. Free when nothing changes.
-pub fn set_fsetid(on: bool) {
-    if FSETID.get() == Some(on) || !privileged() {
+/// unprivileged writers do, but for SGID in the writer's own group. Free when nothing changes.
+pub fn set_suid(suid: Suid) {
+    if SUID.get() == Some(suid) || !privileged() {
         return;
     }
+    let (on, gid) = match suid {
+        Suid::Keep => (true, 0),
+        Suid::Clear { gid } => (false, gid),
+    };
+    // SAFETY: changes the calling thread alone.
+    unsafe { libc::setfsgid(gid) };
     change_caps(|data| {
         let bit = 1 << CAP_FSETID;
         data[0].effective = if on { data[0].effective | (bit & data[0].permitted) } else { data[0].effective & !bit };
     });
-    FSETID.set(Some(on));
+    SUID.set(Some(suid));
 }
 
 /// Gives this thread a umask of its own (it shares the process's until then).
@@ -87,7 +93,7 @@ pub fn drop_groups() {
 pub fn as_maker<R>(making: &Making, f: impl FnOnce() -> R) -> R {
     let caller = making.caller;
     let switch = privileged() && (caller.uid, caller.gid) != (0, 0);
-    set_fsetid(true);
+    set_suid(Suid::Keep);
     // SAFETY: these change the calling thread alone; the group list outlives its call.
     unsafe {
         libc::umask(making.umask);

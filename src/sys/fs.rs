@@ -6,7 +6,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::core::attr::{Stat, Time};
-use crate::core::host::{DirBatch, FileHandle, Host, Making, Result};
+use crate::core::host::{DirBatch, FileHandle, Host, Making, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::protocol::abi::Kstatfs;
 use crate::protocol::{Errno, SetTime};
@@ -477,8 +477,8 @@ impl Host for Linux {
         check(unsafe { libc::removexattr(FdName::new(fd).path(), name.as_ptr()) }).map(drop)
     }
 
-    fn keeping_suid<R>(&self, keep: bool, f: impl FnOnce() -> R) -> R {
-        creds::set_fsetid(keep);
+    fn with_suid<R>(&self, suid: Suid, f: impl FnOnce() -> R) -> R {
+        creds::set_suid(suid);
         f()
     }
 }

@@ -13,7 +13,7 @@ use io_uring::{opcode, squeue};
 
 use crate::core::attr::Stat;
 use crate::core::handles::File;
-use crate::core::host::{Host, Result};
+use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 use crate::ops::Os;
@@ -218,13 +218,13 @@ impl Os for SlotOs<'_, '_> {
         }
     }
 
-    async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, keep_suid: bool) -> Result<usize> {
+    async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, suid: Suid) -> Result<usize> {
         let host = self.host();
         let mut done = 0;
         match self.worker.way(Call::Write) {
-            Way::Inline => return host.keeping_suid(keep_suid, || host.write(file.fd(), data, offset, append)),
+            Way::Inline => return host.with_suid(suid, || host.write(file.fd(), data, offset, append)),
             Way::Probe if self.worker.nowait_writes.get() => {
-                match host.keeping_suid(keep_suid, || host.write_nowait(file.fd(), data, offset, append)) {
+                match host.with_suid(suid, || host.write_nowait(file.fd(), data, offset, append)) {
                     Ok(n) => done = n,
                     Err(Errno::EAGAIN) => {}
                     // ext4 cannot write without waiting, and says so in one of these ways.
@@ -242,7 +242,7 @@ impl Os for SlotOs<'_, '_> {
                 Some(number) => opcode::Write::new(number, at, len).offset(offset + done as u64).rw_flags(flags),
                 None => opcode::Write::new(Fd(file.fd().0), at, len).offset(offset + done as u64).rw_flags(flags),
             };
-            match self.ring(self.worker.keeping_suid(entry.build(), keep_suid)).await {
+            match self.ring(self.worker.with_suid(entry.build(), suid)).await {
                 Ok(n) => done += n as usize,
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(_) if done > 0 => break,
@@ -260,13 +260,13 @@ impl Os for SlotOs<'_, '_> {
         self.ring_unit(opcode::Fsync::new(Fd(file.fd().0)).flags(flags).build()).await
     }
 
-    async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), keep_suid: bool) -> Result<()> {
+    async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), suid: Suid) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
             let host = self.host();
-            return host.keeping_suid(keep_suid, || host.fallocate(file.fd(), mode, range.0, range.1));
+            return host.with_suid(suid, || host.fallocate(file.fd(), mode, range.0, range.1));
         }
         let entry = opcode::Fallocate::new(Fd(file.fd().0), range.1).offset(range.0).mode(mode as i32).build();
-        self.ring_unit(self.worker.keeping_suid(entry, keep_suid)).await
+        self.ring_unit(self.worker.with_suid(entry, suid)).await
     }
 
     async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {

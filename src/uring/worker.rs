@@ -1,6 +1,7 @@
 //! One worker's ring with everything that belongs to it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::core::Core;
 use crate::core::config::IoMode;
+use crate::core::host::Suid;
 use crate::core::ids::Fh;
 use crate::ops::Answer;
 use crate::protocol::Reply;
@@ -96,12 +98,9 @@ impl Shared {
     }
 }
 
-/// Credentials that calls on the ring run with.
-#[derive(Clone, Copy, Default)]
-struct Personalities {
-    keep_suid: Option<u16>,
-    kill_suid: Option<u16>,
-}
+/// Credentials that calls on the ring run with, as the kernel numbers them; the oldest go first.
+type Personalities = RefCell<VecDeque<(Suid, u16)>>;
+const PERSONALITIES: usize = 32;
 
 /// One thread's share of the engine.
 pub struct Worker<'m> {
@@ -166,13 +165,6 @@ impl<'m> Worker<'m> {
         submitter.register_files_sparse(files as u32 + super::files::FIRST)?;
         let mailbox = Arc::clone(shared.mailboxes.get(number).ok_or(io::ErrorKind::InvalidInput)?);
         submitter.register_files_update(0, &[device.as_raw_fd(), mailbox.event()])?;
-        let mut personalities = Personalities::default();
-        if creds::privileged() {
-            creds::set_fsetid(true);
-            personalities.keep_suid = Some(submitter.register_personality()?);
-            creds::set_fsetid(false);
-            personalities.kill_suid = Some(submitter.register_personality()?);
-        }
         if let Some(cell) = shared.rings.get(number) {
             let _ = cell.set(ring.as_raw_fd());
         }
@@ -191,7 +183,7 @@ impl<'m> Worker<'m> {
             entries: Cell::new(0),
             busy: Cell::new(0),
             files: Files::new(number, files),
-            personalities,
+            personalities: RefCell::default(),
             nowait_writes: Cell::new(true),
             recorder,
             finished: RefCell::default(),
@@ -347,11 +339,30 @@ impl<'m> Worker<'m> {
         self.core.config.io == IoMode::Ring
     }
 
-    /// The entry, to run with or without the right to keep SUID and SGID bits.
-    pub fn keeping_suid(&self, entry: squeue::Entry, keep: bool) -> squeue::Entry {
-        match if keep { self.personalities.keep_suid } else { self.personalities.kill_suid } {
-            Some(personality) => entry.personality(personality),
-            None => entry,
+    /// The entry, to run within [`crate::core::host::Host::with_suid`].
+    pub fn with_suid(&self, entry: squeue::Entry, suid: Suid) -> squeue::Entry {
+        if !creds::privileged() {
+            return entry;
+        }
+        let mut known = self.personalities.borrow_mut();
+        if let Some((_, personality)) = known.iter().find(|(s, _)| *s == suid) {
+            return entry.personality(*personality);
+        }
+        if known.len() >= PERSONALITIES
+            && let Some((_, oldest)) = known.pop_front()
+        {
+            // Calls keep what they were submitted with; those that are only pushed do not have it yet.
+            let _ = self.flush();
+            let _ = self.ring.borrow().submitter().unregister_personality(oldest);
+        }
+        creds::set_suid(suid);
+        match self.ring.borrow().submitter().register_personality() {
+            Ok(personality) => {
+                known.push_back((suid, personality));
+                entry.personality(personality)
+            }
+            // Without one, the call runs as this thread does, which is now as it should.
+            Err(_) => entry,
         }
     }
 

@@ -306,7 +306,7 @@ impl Host for Fake {
         Ok(batch)
     }
 
-    fn keeping_suid<R>(&self, _: bool, f: impl FnOnce() -> R) -> R {
+    fn with_suid<R>(&self, _: ptfs::core::host::Suid, f: impl FnOnce() -> R) -> R {
         f()
     }
 
@@ -377,6 +377,7 @@ impl Host for Fake {
 
 /// How the host lets files be reached whose descriptor was given up.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(clippy::enum_variant_names, reason = "as one reads it: reached by handle, by name")]
 pub enum Reach {
     /// Opening by handle is permitted.
     ByHandle,
@@ -522,13 +523,13 @@ impl Os for Door<'_> {
     async fn read(&self, _: &File<'_>, _: u64, _: u32) -> Result<usize> {
         unimplemented!()
     }
-    async fn write(&self, _: &File<'_>, _: &[u8], _: u64, _: bool, _: bool) -> Result<usize> {
+    async fn write(&self, _: &File<'_>, _: &[u8], _: u64, _: bool, _: ptfs::core::host::Suid) -> Result<usize> {
         unimplemented!()
     }
     async fn fsync(&self, _: &File<'_>, _: bool) -> Result<()> {
         unimplemented!()
     }
-    async fn fallocate(&self, _: &File<'_>, _: u32, _: (u64, u64), _: bool) -> Result<()> {
+    async fn fallocate(&self, _: &File<'_>, _: u32, _: (u64, u64), _: ptfs::core::host::Suid) -> Result<()> {
         unimplemented!()
     }
     async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {

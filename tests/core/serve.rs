@@ -53,7 +53,7 @@ fn what_is_not_committed_is_taken_back() {
         assert!(answer.reply.errno().is_none() && !answer.gives_nothing(), "{op:?}: {:?}", answer.reply);
         drop(answer);
         assert_eq!((mount.core.nodes.len(), mount.core.nodes.fds(), mount.core.handles.len()), before, "{op:?}");
-        mount.tree(|tree| [false, true].map(|is_dir| drop(tree.remove(fake::ROOT, name, is_dir))));
+        mount.tree(|tree| [false, true].iter().for_each(|&is_dir| _ = tree.remove(fake::ROOT, name, is_dir)));
     }
     for nodeid in [dir, file] {
         mount.forget(nodeid, 1);
@@ -239,8 +239,8 @@ fn an_unlinked_file_lives_until_it_is_forgotten() {
         assert_eq!((linked, mount.core.nodes.pinned_fds()), (Ok((nameless, entry.attr.size)), 3));
         mount.evict_all();
         assert_eq!(mount.getattr(nameless), Ok(entry.attr.size));
-        [fh, again, open.fh].map(|fh| mount.release(fh).unwrap());
-        [(file, 1), (other, 1), (third, 1), (nameless, 2)].map(|(nodeid, n)| mount.forget(nodeid, n));
+        [fh, again, open.fh].into_iter().for_each(|fh| mount.release(fh).unwrap());
+        [(file, 1), (other, 1), (third, 1), (nameless, 2)].into_iter().for_each(|(nodeid, n)| mount.forget(nodeid, n));
         mount.assert_clean();
     }
 }
