@@ -239,7 +239,7 @@ fn an_unlinked_file_lives_until_it_is_forgotten() {
         assert_eq!((linked, mount.core.nodes.pinned_fds()), (Ok((nameless, entry.attr.size)), 3));
         mount.evict_all();
         assert_eq!(mount.getattr(nameless), Ok(entry.attr.size));
-        [fh, again, open.fh].into_iter().for_each(|fh| mount.release(fh).unwrap());
+        [fh, again, open.fh].into_iter().for_each(|fh| _ = mount.release(fh).unwrap());
         [(file, 1), (other, 1), (third, 1), (nameless, 2)].into_iter().for_each(|(nodeid, n)| mount.forget(nodeid, n));
         mount.assert_clean();
     }
