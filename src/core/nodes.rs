@@ -595,6 +595,10 @@ impl<'c> Pin<'c> {
 
     /// Its descriptor is the only way to it: it stays until FORGET, or until another name is seen.
     pub fn keep(&self) {
+        // The root is nobody's child, and never given up.
+        if self.nodeid == NodeId::ROOT {
+            return;
+        }
         let nodes = self.nodes;
         self.with(|shard, local| {
             let Some(record) = shard.records.get_mut(local) else { return };
@@ -626,6 +630,10 @@ impl<'c> Pin<'c> {
 
     /// It has a new name.
     pub fn renamed(&self, parent: NodeId, name: &CStr) {
+        // The root is nobody's child, and never given up.
+        if self.nodeid == NodeId::ROOT {
+            return;
+        }
         let seen = Sighting { dev: Dev(0), ino: 0, kind: 0, parent, name: Some(name), handle: None };
         let moved = self.with(|shard, local| self.nodes.place(shard, local, &seen));
         self.nodes.adopt(moved);
