@@ -310,7 +310,8 @@ impl Side {
                 let statx = sys::statx(self.at(on), libc::STATX_BASIC_STATS | libc::STATX_BTIME)?;
                 let born = (statx.stx_mask & libc::STATX_BTIME != 0).then_some(&statx.stx_btime);
                 let born = born.map(|time| self.when(time.tv_sec, time.tv_nsec.into()));
-                Ok(format!("mask {:#x} mode {:#o} born {born:?}", statx.stx_mask, statx.stx_mode))
+                let mode = u32::from(statx.stx_mode) & !open_sgid(statx.stx_mode.into());
+                Ok(format!("mask {:#x} mode {mode:#o} born {born:?}", statx.stx_mask))
             }
             Op::Setxattr { ref on, ref name, ref value, flags } => {
                 sys::setxattr(self.at(on), name, &value.0, flags).map(number)
@@ -416,7 +417,7 @@ impl Side {
         let sgid = if self.mutant == Some(Mutant::Sgid) { libc::S_ISGID } else { 0 };
         format!(
             "mode {:?} nlink {} owner {}:{} size {} rdev {:#x} blksize {} atime {} mtime {} ctime {}",
-            Octal(stat.st_mode & !sgid),
+            Octal(stat.st_mode & !sgid & !open_sgid(stat.st_mode)),
             stat.st_nlink,
             stat.st_uid,
             stat.st_gid,
@@ -528,4 +529,9 @@ fn listing(entries: &[Dirent]) -> String {
     let mut names: Vec<_> = entries.iter().map(|e| (e.name.escape_ascii().to_string(), e.kind)).collect();
     names.sort();
     format!("{names:?}")
+}
+
+/// Open (README, Limits): SGID of a file that its group may not execute goes by groups that a request does not tell.
+fn open_sgid(mode: u32) -> u32 {
+    if mode & S_IFMT != S_IFDIR && mode & 0o010 == 0 { 0o2000 } else { 0 }
 }
