@@ -21,7 +21,8 @@
 //! - SEEK_DATA over preallocated blocks, where the page cache decides, and over a tmpfs's holes that a mapping touched.
 //! - Order of names in a directory, and the position of a directory's fd: both are the filesystem's own.
 //! - FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE: the kernel's FUSE client refuses them itself.
-//! - SGID of a file that its group may not execute: open, see README's Limits.
+//! - What a request does not tell (README, Limits): the writer's supplementary groups, for SGID of a file that its group
+//!   may not execute; why file capabilities go, for SUID and SGID of such a file; a stranger's chown(-1, -1).
 //! - The alignment that O_DIRECT asks for: the model reads and writes whole pages with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

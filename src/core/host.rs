@@ -151,6 +151,8 @@ pub trait Host: Send + Sync + 'static {
 
     fn chmod(&self, fd: HostFd, mode: u32) -> Result<()>;
     fn chown(&self, fd: HostFd, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
+    /// chown(-1, -1), which takes SUID and SGID away from a file that has them, if the caller owns it.
+    fn chown_nobody(&self, caller: &Caller, fd: HostFd) -> Result<()>;
     /// By name of the anchor: unlike [`Host::ftruncate`] it leaves the times alone where the size stays.
     fn truncate(&self, anchor: HostFd, size: u64) -> Result<()>;
     /// `file` is open for writing.

@@ -106,7 +106,7 @@ pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'
             let (fd, data, offset) = (file.fd(), w.data.to_vec(), w.offset);
             os.offload(move |host| {
                 let buffered = host.open(fd, O_WRONLY)?;
-                host.write(HostFd(buffered.as_raw_fd()), &data, offset, false)
+                host.with_suid(suid, || host.write(HostFd(buffered.as_raw_fd()), &data, offset, false))
             })
             .await?
         }

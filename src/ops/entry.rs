@@ -10,7 +10,7 @@ use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::{Dev, Fh, HostFd, NodeId};
 use crate::core::nodes::Counted;
 use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
-use crate::protocol::{Caller, Reply, Setattr};
+use crate::protocol::{Caller, Errno, Reply, Setattr};
 
 use super::answer::Answer;
 use super::os::Os;
@@ -105,16 +105,18 @@ pub async fn setattr<'c, O: Os>(
     let (fd, open) = match (&file, &node) {
         (Some(file), _) => (file.fd(), true),
         (None, Some(node)) => (node.fd, false),
-        (None, None) => return Err(crate::protocol::Errno::ESTALE),
+        (None, None) => return Err(Errno::ESTALE),
     };
     let suid = Suid::of(&caller, set.kill_suidgid);
     let stat = os
         .offload(move |host| {
             host.with_suid(suid, || {
-                // chown(-1, -1) changes no owner, and clears SUID and SGID all the same.
-                let no_owner = set.kill_suidgid && set.size.is_none() && set.mode.is_none();
-                if set.uid.is_some() || set.gid.is_some() || no_owner {
+                if set.uid.is_some() || set.gid.is_some() {
                     host.with_suid(Suid::of(&caller, false), || host.chown(fd, set.uid, set.gid))?;
+                } else if set.changes_nothing() {
+                    // All that the kernel says of a chown(-1, -1), and of a write that is about to take SUID and SGID away.
+                    // A stranger may not do the former; his WRITE sees to the latter by itself.
+                    host.chown_nobody(&caller, fd).or_else(|e| if e == Errno::EPERM { Ok(()) } else { Err(e) })?;
                 }
                 match set.size {
                     Some(size) if open => host.with_suid(suid, || host.ftruncate(fd, size))?,

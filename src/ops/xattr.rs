@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use crate::core::Core;
-use crate::core::host::{Host, Result};
+use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::NodeId;
 use crate::protocol::abi::{GetxattrOut, StatfsOut};
 use crate::protocol::{Caller, Reply};
@@ -29,7 +29,8 @@ pub async fn setxattr<'c, O: Os>(
     let node = reach(core, os, nodeid).await?;
     let (fd, name, value) = (node.fd, name.to_owned(), value.to_vec());
     os.offload(move |host| {
-        host.setxattr(fd, &name, &value, flags)?;
+        // Whether an ACL takes SGID away is for the caller's rights to say, which the kernel has looked at.
+        host.with_suid(Suid::Keep, || host.setxattr(fd, &name, &value, flags))?;
         if acl_kill_sgid {
             let mode = host.stat(fd)?.mode;
             if mode & S_ISGID != 0 {

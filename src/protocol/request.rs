@@ -60,6 +60,14 @@ pub struct Setattr {
     pub kill_suidgid: bool,
 }
 
+impl Setattr {
+    /// True if it names no attribute at all.
+    pub fn changes_nothing(&self) -> bool {
+        let Setattr { fh: _, mode, uid, gid, size, atime, mtime, kill_suidgid: _ } = *self;
+        (mode, uid, gid, size, atime, mtime) == (None, None, None, None, None, None)
+    }
+}
+
 /// The operation and its arguments, named as in `linux/fuse.h`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[rustfmt::skip] // one operation a line

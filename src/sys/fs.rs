@@ -9,7 +9,7 @@ use crate::core::attr::{Stat, Time};
 use crate::core::host::{DirBatch, FileHandle, Host, Making, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::protocol::abi::Kstatfs;
-use crate::protocol::{Errno, SetTime};
+use crate::protocol::{Caller, Errno, SetTime};
 
 use super::creds;
 
@@ -327,6 +327,10 @@ impl Host for Linux {
         let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
         // SAFETY: the path is a constant.
         check(unsafe { libc::fchownat(fd.0, EMPTY, uid, gid, libc::AT_EMPTY_PATH) }).map(drop)
+    }
+
+    fn chown_nobody(&self, caller: &Caller, fd: HostFd) -> Result<()> {
+        creds::as_maker(&Making { caller: *caller, umask: 0 }, || self.chown(fd, None, None))
     }
 
     fn truncate(&self, anchor: HostFd, size: u64) -> Result<()> {

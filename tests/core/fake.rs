@@ -325,6 +325,9 @@ impl Host for Fake {
     fn chown(&self, _: HostFd, _: Option<u32>, _: Option<u32>) -> Result<()> {
         unimplemented!()
     }
+    fn chown_nobody(&self, _: &Caller, _: HostFd) -> Result<()> {
+        unimplemented!()
+    }
     fn whiteout(&self, _: &Making, _: (HostFd, &CStr), _: (HostFd, &CStr), _: u32) -> Result<()> {
         unimplemented!()
     }

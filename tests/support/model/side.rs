@@ -1,7 +1,7 @@
 //! One of the two directories: it runs steps, and shows as text what they did. Equal texts are equal behaviour.
 
 use super::ops::{MAPS, Octal, Op, P, SLOTS, Step, Target, USERS, Whence};
-use super::support::sys::{self, At, Dirent, Map, Pages, ROOT, Sys};
+use super::support::sys::{self, At, Dirent, Map, Pages, ROOT, Sys, User};
 use libc::{O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, c_int};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -93,6 +93,11 @@ impl Side {
         let maps = step.op.map().and_then(|map| self.maps[map].as_ref());
         let maps = maps.map(|(_, fd)| ("the map's file".to_string(), At::Fd(*fd)));
         lines.extend(slots.chain(paths).chain(maps).map(|(name, at)| {
+            match at {
+                At::Fd(fd) => drop_doubtful_bits(At::Empty(fd), user),
+                At::Link(path) => [at, At::Path(path)].into_iter().for_each(|at| drop_doubtful_bits(at, user)),
+                _ => {}
+            }
             let shown = self.show(at, step.look).unwrap_or_else(error);
             format!("afterwards {name}: {shown}")
         }));
@@ -310,8 +315,7 @@ impl Side {
                 let statx = sys::statx(self.at(on), libc::STATX_BASIC_STATS | libc::STATX_BTIME)?;
                 let born = (statx.stx_mask & libc::STATX_BTIME != 0).then_some(&statx.stx_btime);
                 let born = born.map(|time| self.when(time.tv_sec, time.tv_nsec.into()));
-                let mode = u32::from(statx.stx_mode) & !open_sgid(statx.stx_mode.into());
-                Ok(format!("mask {:#x} mode {mode:#o} born {born:?}", statx.stx_mask))
+                Ok(format!("mask {:#x} mode {:#o} born {born:?}", statx.stx_mask, statx.stx_mode))
             }
             Op::Setxattr { ref on, ref name, ref value, flags } => {
                 sys::setxattr(self.at(on), name, &value.0, flags).map(number)
@@ -417,7 +421,7 @@ impl Side {
         let sgid = if self.mutant == Some(Mutant::Sgid) { libc::S_ISGID } else { 0 };
         format!(
             "mode {:?} nlink {} owner {}:{} size {} rdev {:#x} blksize {} atime {} mtime {} ctime {}",
-            Octal(stat.st_mode & !sgid & !open_sgid(stat.st_mode)),
+            Octal(stat.st_mode & !sgid),
             stat.st_nlink,
             stat.st_uid,
             stat.st_gid,
@@ -531,7 +535,14 @@ fn listing(entries: &[Dirent]) -> String {
     format!("{names:?}")
 }
 
-/// Open (README, Limits): SGID of a file that its group may not execute goes by groups that a request does not tell.
-fn open_sgid(mode: u32) -> u32 {
-    if mode & S_IFMT != S_IFDIR && mode & 0o010 == 0 { 0o2000 } else { 0 }
+/// Takes SUID and SGID away where what becomes of them depends on what a request does not tell (README, Limits): whether
+/// a writer is in the group of a file that its group may not execute, and who takes file capabilities away.
+fn drop_doubtful_bits(at: At, user: &User) {
+    let Ok(stat) = sys::stat(at) else { return };
+    let no_privilege = stat.st_mode & (S_IFMT | 0o2010) == S_IFREG | 0o2000;
+    let stranger = stat.st_gid != user.gid && user.groups.contains(&stat.st_gid);
+    let capable = || sys::getxattr(at, "security.capability", 0).is_ok();
+    if no_privilege && stranger || stat.st_mode & S_IFMT == S_IFREG && stat.st_mode & 0o6000 != 0 && capable() {
+        sys::chmod(at, stat.st_mode & 0o1777).ok();
+    }
 }
