@@ -4,7 +4,7 @@
 //! [`TREE_EVERY`] steps the whole trees. A difference is shrunk to the fewest steps that show it.
 //!
 //! - `PTFS_MODEL_SEED` (1): the sequences follow from it.
-//! - `PTFS_MODEL_STEPS` (2000): steps on each backing.
+//! - `PTFS_MODEL_STEPS` (8000): steps on each backing.
 //! - `PTFS_MODEL_FS`: only `ext4`, or only `tmpfs`.
 //! - `PTFS_MODEL_FINDINGS` (1): go on until so many different differences are known.
 //!
@@ -89,7 +89,7 @@ fn wrong_answers_are_found() {
 
 fn against(variant: Option<&'static Variant>) {
     let seed: u64 = env("PTFS_MODEL_SEED").unwrap_or(1);
-    let steps: usize = env("PTFS_MODEL_STEPS").unwrap_or(2000);
+    let steps: usize = env("PTFS_MODEL_STEPS").unwrap_or(8000);
     let wanted: usize = env("PTFS_MODEL_FINDINGS").unwrap_or(1);
     let only: Option<String> = env("PTFS_MODEL_FS");
     let filesystems = support::FILESYSTEMS.into_iter().filter(move |fs| match &only {

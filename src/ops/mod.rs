@@ -97,7 +97,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         }
         Op::Getxattr { name, size } => xattr::getxattr(core, os, nodeid, name, size).await,
         Op::Listxattr { size } => xattr::listxattr(core, os, caller, nodeid, size).await,
-        Op::Removexattr { name } => xattr::removexattr(core, os, nodeid, name).await,
+        Op::Removexattr { name } => xattr::removexattr(core, os, caller, nodeid, name).await,
         Op::Statfs => xattr::statfs(core, os, nodeid).await,
 
         Op::Forget { nlookup } => {

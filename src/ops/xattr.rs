@@ -16,8 +16,11 @@ use super::reach::reach;
 /// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX` of linux/limits.h.
 const LARGEST: u32 = 65536;
 const S_ISGID: u32 = 0o2000;
+/// The one ACL that is also the mode: changing it may take SGID away.
+const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 
-/// SETXATTR. `acl_kill_sgid`: the caller may not keep SGID on a file whose ACL it sets.
+/// SETXATTR. `acl_kill_sgid`: the caller may not keep SGID on a file whose ACL it sets. The kernel says so of a default
+/// ACL too, with which the host leaves the mode alone.
 pub async fn setxattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
@@ -27,11 +30,12 @@ pub async fn setxattr<'c, O: Os>(
     acl_kill_sgid: bool,
 ) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
+    let kill_sgid = acl_kill_sgid && name == ACCESS_ACL;
     let (fd, name, value) = (node.fd, name.to_owned(), value.to_vec());
     os.offload(move |host| {
         // Whether an ACL takes SGID away is for the caller's rights to say, which the kernel has looked at.
         host.with_suid(Suid::Keep, || host.setxattr(fd, &name, &value, flags))?;
-        if acl_kill_sgid {
+        if kill_sgid {
             let mode = host.stat(fd)?.mode;
             if mode & S_ISGID != 0 {
                 host.chmod(fd, mode & !S_ISGID)?;
@@ -100,11 +104,18 @@ async fn answer<'c, O: Os>(
     }
 }
 
-/// REMOVEXATTR.
-pub async fn removexattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, name: &CStr) -> Result<Answer<'c>> {
+/// REMOVEXATTR. Of an access ACL it may take SGID away, about which the kernel says nothing here.
+pub async fn removexattr<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    nodeid: NodeId,
+    name: &CStr,
+) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
+    let suid = if name == ACCESS_ACL { Suid::of(&caller, false) } else { Suid::Keep };
     let (fd, name) = (node.fd, name.to_owned());
-    os.offload(move |host| host.removexattr(fd, &name)).await?;
+    os.offload(move |host| host.with_suid(suid, || host.removexattr(fd, &name))).await?;
     Ok(Reply::Ok.into())
 }
 
