@@ -79,6 +79,8 @@ pub struct Nodes {
     fds: AtomicUsize,
     pinned_fds: AtomicUsize,
     next_victim: AtomicU32,
+    /// Held while a directory changes its parent, so that none becomes its own ancestor.
+    moves: Mutex<()>,
     dead: Dead,
 }
 
@@ -174,6 +176,7 @@ impl Nodes {
             fds: AtomicUsize::new(1),
             pinned_fds: AtomicUsize::new(1),
             next_victim: AtomicU32::new(0),
+            moves: Mutex::default(),
             dead: Dead::default(),
         };
         let mut shard = nodes.shard(ROOT);
@@ -273,9 +276,10 @@ impl Nodes {
                 Some(fd) => self.hold(shard, local, fd),
                 None => {}
             }
-            let moved = if nodeid == NodeId::ROOT { None } else { self.place(shard, local, seen) };
             drop(guard);
-            self.adopt(moved);
+            if let Some(name) = seen.name {
+                self.place(nodeid, seen.parent, name);
+            }
             return Count::Node(Counted { nodes: self, nodeid, times: 1 });
         }
         self.insert(guard, at, hash, seen, fd)
@@ -323,17 +327,34 @@ impl Nodes {
         let nodeid = join(local * SHARDS + at, generation);
         drop(guard);
         if seen.name.is_some() {
-            self.adopt(Some((ROOT, parent)));
+            self.adopt(ROOT, parent);
         }
         Count::Node(Counted { nodes: self, nodeid, times: 1 })
     }
 
-    /// Notes where a node was seen; gives the change of parent (old, new), to be settled without this lock.
-    fn place(&self, shard: &mut Shard, local: u32, seen: &Sighting<'_>) -> Option<(u32, u32)> {
-        let name = seen.name?;
-        let record = shard.records.get_mut(local)?;
-        let (old, new) = (record.parent, split(seen.parent).0);
-        record.parent = new;
+    /// Notes where a node was seen. The caller holds both it and the new parent.
+    fn place(&self, nodeid: NodeId, parent: NodeId, name: &CStr) {
+        let (index, new) = (split(nodeid).0, split(parent).0);
+        // The root is nobody's child.
+        if index == ROOT {
+            return;
+        }
+        let mut guard = self.shard(index);
+        let Some(record) = guard.records.get(index / SHARDS) else { return };
+        let _moves;
+        if record.parent != new && u32::from(record.kind) == KIND_DIRECTORY >> KIND_SHIFT {
+            drop(guard);
+            _moves = lock(&self.moves);
+            // Where it was seen is old news if the parent was last seen below it: two directories that changed places
+            // on the host, or one bound onto its own child. Each would keep the other for ever.
+            if self.is_below(new, index) {
+                return;
+            }
+            guard = self.shard(index);
+        }
+        let shard = &mut *guard;
+        let Some(record) = shard.records.get_mut(index / SHARDS) else { return };
+        let old = std::mem::replace(&mut record.parent, new);
         if shard.blobs.get(record.name) != name.to_bytes() {
             let stale = std::mem::replace(&mut record.name, Blob::NONE);
             shard.blobs.remove(stale);
@@ -344,21 +365,38 @@ impl Nodes {
             record.flags &= !(KEPT | REMOVED);
             self.pinned_fds.fetch_sub(1, Ordering::Relaxed);
             record.flags |= IN_LRU;
-            shard.lru.push(&mut shard.records, local);
+            shard.lru.push(&mut shard.records, index / SHARDS);
         }
-        (old != new).then_some((old, new))
+        drop(guard);
+        if old != new {
+            self.adopt(old, new);
+        }
+    }
+
+    /// True if `index` is `ancestor`, or was seen somewhere below it. Parents stay as they are while `moves` is held.
+    fn is_below(&self, mut index: u32, ancestor: u32) -> bool {
+        while index != ROOT {
+            if index == ancestor {
+                return true;
+            }
+            let Some(parent) = self.shard(index).records.get(index / SHARDS).map(|r| r.parent) else { return false };
+            index = parent;
+        }
+        false
     }
 
     /// Moves one child from the first parent to the second. Root counts nobody: it is never freed.
-    fn adopt(&self, moved: Option<(u32, u32)>) {
-        let Some((old, new)) = moved else { return };
+    ///
+    /// Another thread may see a child, and move it on, before the one that put it there has counted it: then the parent
+    /// counts one too few for a moment, in which the latter pins it.
+    fn adopt(&self, old: u32, new: u32) {
         if new != ROOT
             && let Some(record) = self.shard(new).records.get_mut(new / SHARDS)
         {
-            record.children += 1;
+            record.children = record.children.wrapping_add(1);
         }
         if old != ROOT {
-            self.release(old, |r| r.children = r.children.saturating_sub(1));
+            self.release(old, |r| r.children = r.children.wrapping_sub(1));
         }
     }
 
@@ -381,7 +419,7 @@ impl Nodes {
         while let Some(index) = parent {
             let mut guard = self.shard(index);
             let Some(record) = guard.records.get_mut(index / SHARDS) else { return };
-            record.children = record.children.saturating_sub(1);
+            record.children = record.children.wrapping_sub(1);
             parent = self.reap(guard, index);
         }
     }
@@ -391,7 +429,7 @@ impl Nodes {
         let shard = &mut *guard;
         let local = index / SHARDS;
         let record = shard.records.get(local)?;
-        if record.nlookup > 0 || record.pins > 0 || record.children > 0 {
+        if record.nlookup > 0 || record.pins > 0 || record.children != 0 {
             return None;
         }
         if record.flags & IN_LRU != 0 {
@@ -628,15 +666,9 @@ impl<'c> Pin<'c> {
         self.with(|shard, local| shard.records.get(local).is_some_and(|r| r.flags & REMOVED != 0))
     }
 
-    /// It has a new name.
+    /// It has a new name, in a directory that is pinned too.
     pub fn renamed(&self, parent: NodeId, name: &CStr) {
-        // The root is nobody's child, and never given up.
-        if self.nodeid == NodeId::ROOT {
-            return;
-        }
-        let seen = Sighting { dev: Dev(0), ino: 0, kind: 0, parent, name: Some(name), handle: None };
-        let moved = self.with(|shard, local| self.nodes.place(shard, local, &seen));
-        self.nodes.adopt(moved);
+        self.nodes.place(self.nodeid, parent, name);
     }
 
     /// Notes the content's key (see [`super::attr::Stat::content_key`]) and says whether it was the same before.

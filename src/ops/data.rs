@@ -56,7 +56,7 @@ pub async fn open<'c, O: Os>(
     if node.pin.kind() != KIND_REGULAR {
         return Err(Errno(libc::ENXIO));
     }
-    let permit = reach::reserve(core, os)?;
+    let permit = reach::reserve(core, os).await?;
     let (fd, backing) = (node.fd, backing_flags(core, flags));
     let file = if flags & O_TRUNC != 0 {
         let suid = Suid::of(&caller, kill_suidgid);

@@ -23,7 +23,7 @@ pub async fn opendir<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u
     if node.pin.kind() != KIND_DIRECTORY {
         return Err(Errno::ENOTDIR);
     }
-    let permit = reach::reserve(core, os)?;
+    let permit = reach::reserve(core, os).await?;
     let file = os.open(node.fd, flags & !super::data::O_DIRECT).await?;
     let file = core.handles.insert(permit, file, Kind { directory: true, ..Kind::default() });
     Ok(Answer::file(Reply::Open(super::data::open_out(core, &file, false)), file))
@@ -133,7 +133,6 @@ pub async fn readdirplus<'c, O: Os>(
         }
         out.len()
     });
-    reach::trim(core, os);
     let Answer { reply, .. } = whole(len, &batch)?;
     Ok(Answer::entries(reply, counted))
 }

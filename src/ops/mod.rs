@@ -32,9 +32,8 @@ pub async fn serve<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> A
         Err(Errno::EMFILE) => Errno::ENFILE.into(),
         Err(errno) => errno.into(),
     };
-    for closing in core.take_dead() {
-        os.close(closing);
-    }
+    // Only now, since the request's own descriptors were in use until here.
+    reach::trim(core, os).await;
     answer
 }
 

@@ -52,7 +52,7 @@ pub async fn create<'c, O: Os>(
 ) -> Result<Answer<'c>> {
     const O_EXCL: u32 = 0o200;
     let dir = reach(core, os, parent).await?;
-    let permit = reach::reserve(core, os)?;
+    let permit = reach::reserve(core, os).await?;
     let backing = data::backing_flags(core, flags);
     let (at, owned) = (dir.fd, name.to_owned());
     let made = os.offload(move |host| with_anchor(host, host.create(&making, at, &owned, backing, mode)?)).await;
@@ -76,7 +76,7 @@ pub async fn tmpfile<'c, O: Os>(
     (flags, mode): (u32, u32),
 ) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
-    let permit = reach::reserve(core, os)?;
+    let permit = reach::reserve(core, os).await?;
     let backing = data::backing_flags(core, flags);
     let at = dir.fd;
     let made = os.offload(move |host| with_anchor(host, host.tmpfile(&making, at, backing, mode)?));

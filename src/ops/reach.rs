@@ -37,7 +37,6 @@ async fn revive<'c, O: Os>(core: &'c Core, os: &O, mut pin: Pin<'c>) -> Result<L
     {
         let fd = os.offload(move |host| host.by_handle(mount, &handle)).await?;
         let fd = pin.install(fd);
-        trim(core, os);
         return Ok(Live { pin, fd });
     }
     // By name: up to an ancestor that holds a descriptor, then down again, checking each step's identity.
@@ -69,8 +68,9 @@ async fn revive<'c, O: Os>(core: &'c Core, os: &O, mut pin: Pin<'c>) -> Result<L
         }
         let fd = pin.install(fd);
         above = Live { pin, fd };
+        // However deep it is: what was passed on the way down may go again.
+        trim(core, os).await;
     }
-    trim(core, os);
     Ok(above)
 }
 
@@ -79,26 +79,34 @@ fn handle_of<O: Os>(os: &O, fd: HostFd, stat: &Stat) -> FileHandle {
 }
 
 /// Gives up cached descriptors, old ones first, until the budget holds again.
-pub fn trim<O: Os>(core: &Core, os: &O) {
+pub async fn trim<O: Os>(core: &Core, os: &O) {
     for _ in 0..256 {
         if !core.over_budget() {
-            return;
+            break;
         }
-        let Some(victim) = core.nodes.victim() else { return };
+        let Some(victim) = core.nodes.victim() else { break };
         let Some(fd) = victim.fd() else { continue };
-        match os.host().stat(fd) {
+        match os.stat(fd).await {
             // Removed behind our back: its handle would be ESTALE, so the descriptor is all there is of it.
             Ok(stat) if stat.nlink == 0 => victim.keep(),
             Ok(stat) => victim.evict(&handle_of(os, fd, &stat)),
-            Err(_) => return,
+            Err(_) => break,
         }
+    }
+    close_dead(core, os);
+}
+
+/// Closes what the tables gave up.
+fn close_dead<O: Os>(core: &Core, os: &O) {
+    for closing in core.take_dead() {
+        os.close(closing);
     }
 }
 
 /// Room for one more open file: cached anchors make way for it, ENFILE if that is not enough.
-pub fn reserve<'c, O: Os>(core: &'c Core, os: &O) -> Result<crate::core::handles::Permit<'c>> {
+pub async fn reserve<'c, O: Os>(core: &'c Core, os: &O) -> Result<crate::core::handles::Permit<'c>> {
     let permit = core.handles.reserve(core.nodes.pinned_fds())?;
-    trim(core, os);
+    trim(core, os).await;
     Ok(permit)
 }
 
@@ -148,7 +156,6 @@ pub async fn count<'c, O: Os>(
             }
         }
     };
-    trim(core, os);
     Ok((counted, dev))
 }
 

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use ptfs::core::nodes::Closing;
 
@@ -44,7 +45,8 @@ impl Descriptors {
         let Descriptors { end, mut other, open } = self;
         assert!(open.into_inner().unwrap().is_empty(), "leaked");
         drop(end);
-        other.set_nonblocking(true).unwrap();
+        // Another test that lists /proc/self/fd refers to each of them for a moment.
+        other.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
     }
 }

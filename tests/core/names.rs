@@ -107,9 +107,14 @@ impl Kernel {
         self.mount.tree(|tree| tree.find(self.known[&dir].birth, name))
     }
 
-    /// An answer that the host's state does not explain: only meddling does, and only as ESTALE.
+    /// An answer that the host's state does not explain: only meddling does, and only as ESTALE; or there is no
+    /// descriptor left, since so many files were removed that the kernel has not forgotten.
     fn stale(&self, errno: Errno) -> bool {
-        assert_ne!(errno, Errno::ENFILE);
+        let nodes = &self.mount.core.nodes;
+        if errno == Errno::ENFILE {
+            assert!(nodes.pinned_fds() + self.mount.core.handles.len() >= BUDGET, "ENFILE within the budget");
+            return true;
+        }
         assert!(self.meddled || errno != Errno::ESTALE, "a node was lost");
         errno == Errno::ESTALE
     }
@@ -285,7 +290,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "open: circles of directories are not forgotten, and a tiny budget runs out by name"]
     fn nodes_are_themselves_or_stale(
         reach in reach(),
         steps in proptest::collection::vec(prop_oneof![5 => step(), 1 => meddling()], 0..120),

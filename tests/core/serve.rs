@@ -133,7 +133,6 @@ fn open_files_come_before_anchors_and_end_at_the_budget() {
 
 /// Within the entry timeout the kernel sends RENAME, UNLINK and GETATTR without a LOOKUP before each.
 #[test]
-#[ignore = "open: rename leaves anchors over the budget until the next lookup"]
 fn the_budget_holds_without_lookups() {
     const BUDGET: usize = 16;
     let within = |mount: &Mount, when| {
@@ -175,7 +174,6 @@ fn the_budget_holds_without_lookups() {
 }
 
 #[test]
-#[ignore = "open: a deep node reached by name holds every ancestor meanwhile"]
 fn a_deep_tree_is_reached_within_the_budget() {
     const BUDGET: usize = 16;
     for reach in ALL {
@@ -317,7 +315,6 @@ fn stale_names_of_nodes_and_files_are_refused() {
 
 /// Two directories change places on the host, each below the other in turn: nothing is lost for it.
 #[test]
-#[ignore = "open: directories that are each other's parent keep each other"]
 fn directories_that_changed_places_are_forgotten() {
     let mount = Mount::new(Reach::ByHandle, ROOMY);
     let (a, a_birth) = mount.mkdir(NodeId::ROOT, c"a").unwrap();
