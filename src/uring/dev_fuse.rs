@@ -82,7 +82,33 @@ impl Worker<'_> {
             dev.free.borrow_mut().push(at);
         }
         self.await_requests();
+        if dev.waiting.get() == 0 && len.is_some() && self.entries.get() == 0 {
+            self.ask_next(0);
+        }
         len
+    }
+
+    /// Asks another worker to look at the device. The kernel counts a request that comes between a wake-up and the read
+    /// that follows as announced; if that read took the last slot here, nobody else would know of the request.
+    fn ask_next(&self, asked: u32) {
+        let rings = &self.shared.rings;
+        if asked as usize + 1 < rings.len()
+            && let Some(&ring) = rings.get((self.number + 1) % rings.len()).and_then(|ring| ring.get())
+        {
+            self.tell(ring, Tag::Look.of(asked + 1));
+        }
+    }
+
+    /// Looks at the device once more, or has another worker do so: `asked` have been.
+    pub fn look(&self, asked: u32) {
+        let dev = &self.dev_fuse;
+        let before = dev.waiting.get();
+        // A poll looks at the device when it is submitted; those that wait have done so before.
+        dev.wanted.set((before + 1).max(dev.wanted.get()));
+        self.await_requests();
+        if dev.waiting.get() == before && !dev.gone.get() {
+            self.ask_next(asked);
+        }
     }
 
     /// A slot is free again.

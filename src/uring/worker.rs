@@ -51,12 +51,14 @@ pub enum Tag {
     Mail,
     /// Another ring says that a file was released.
     Released,
+    /// Another ring has no slot left and asks to look at /dev/fuse; so many have been asked before.
+    Look,
     /// Nobody waits for it.
     Quiet,
 }
 
 impl Tag {
-    const ALL: [Tag; 6] = [Tag::Request, Tag::Backing, Tag::Reply, Tag::Mail, Tag::Released, Tag::Quiet];
+    const ALL: [Tag; 7] = [Tag::Request, Tag::Backing, Tag::Reply, Tag::Mail, Tag::Released, Tag::Look, Tag::Quiet];
 
     /// The `user_data` of slot `at`.
     pub fn of(self, at: u32) -> u64 {
@@ -267,6 +269,7 @@ impl<'m> Worker<'m> {
                 Tag::Reply => self.replied(slot, result),
                 Tag::Mail if !cqueue::more(cqe.flags()) => self.listen(),
                 Tag::Released => self.released(Fh(at.into())),
+                Tag::Look => self.look(at),
                 Tag::Mail | Tag::Quiet => {}
             }
         }
@@ -381,11 +384,16 @@ impl<'m> Worker<'m> {
                 if number == self.number {
                     self.released(fh);
                 } else if let Some(&ring) = ring.get() {
-                    let message = opcode::MsgRingData::new(Fd(ring), 0, Tag::Released.of(fh.0 as u32), None).build();
-                    self.push(message.flags(squeue::Flags::SKIP_SUCCESS).user_data(Tag::Quiet.of(0)));
+                    self.tell(ring, Tag::Released.of(fh.0 as u32));
                 }
             }
         }
+    }
+
+    /// Sends a completion with this `user_data` to another ring.
+    pub fn tell(&self, ring: RawFd, user_data: u64) {
+        let message = opcode::MsgRingData::new(Fd(ring), 0, user_data, None).build();
+        self.push(message.flags(squeue::Flags::SKIP_SUCCESS).user_data(Tag::Quiet.of(0)));
     }
 
     fn released(&self, fh: Fh) {
