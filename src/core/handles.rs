@@ -1,14 +1,14 @@
 //! The handle table: `fh` to an open file of the host. A stale `fh` is detected, never aliased.
 
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::protocol::Errno;
 
 use super::ids::{Fh, HostFd};
 use super::nodes::Dead;
 use super::slab::Slab;
+use super::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use super::sync::{Mutex, MutexGuard, lock};
 
 const SHARDS: u32 = 64;
 
@@ -75,7 +75,7 @@ impl Handles {
 
     fn shard(&self, fh: Fh) -> MutexGuard<'_, Slab<Record>> {
         let at = fh.0 as u32 % SHARDS;
-        self.shards[at as usize].0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[at as usize].0)
     }
 
     /// Files that are open, and those about to be.
@@ -144,7 +144,7 @@ impl Handles {
         drop(records);
         self.open.fetch_sub(1, Ordering::Relaxed);
         if record.rings != 0 {
-            let mut list = self.unregister.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut list = lock(&self.unregister);
             list.push((fh, record.rings));
             self.unregistered.fetch_add(1, Ordering::Release);
         }
@@ -156,7 +156,7 @@ impl Handles {
         if self.unregistered.load(Ordering::Acquire) == 0 {
             return Vec::new();
         }
-        let mut list = self.unregister.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = lock(&self.unregister);
         self.unregistered.store(0, Ordering::Relaxed);
         std::mem::take(&mut *list)
     }

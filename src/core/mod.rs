@@ -10,6 +10,7 @@ pub mod host;
 pub mod ids;
 pub mod nodes;
 pub mod slab;
+mod sync;
 
 use std::os::fd::OwnedFd;
 

@@ -9,8 +9,6 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
@@ -22,6 +20,8 @@ use super::fd_lru::{FdLru, Linked, Links};
 use super::host::FileHandle;
 use super::ids::{Dev, HostFd, NodeId};
 use super::slab::Slab;
+use super::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use super::sync::{Mutex, MutexGuard, lock};
 
 const SHARDS: u32 = 64;
 const NO_FD: i32 = -1;
@@ -120,10 +120,6 @@ impl Dead {
         self.waiting.fetch_sub(list.len(), Ordering::Relaxed);
         list
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A file as it was just seen.
