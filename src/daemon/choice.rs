@@ -86,6 +86,9 @@ impl Choice {
             // Cannot fail: a String takes everything.
             let _ = write!(text, "\nptfs: {why}");
         }
+        if payload_bytes > session.core.config.memory_cap {
+            let _ = write!(text, "\nptfs: the buffers exceed --memory-cap: each request in flight needs --max-write");
+        }
         say(text);
     }
 

@@ -65,7 +65,9 @@ Examples:
                                  Let all users in; leave no dead mount behind, even after kill -9
 
 The first lines on standard error say which engine and transport serve, and what would be faster.
-A plain user needs fusermount3 (package fuse3); root needs nothing.";
+SIGINT, SIGTERM and SIGHUP unmount and finish what was begun; one more of them leaves at once.
+A plain user needs fusermount3 (package fuse3); root needs nothing. Exit code: 0 when the mount came and went,
+1 after a failure, 2 for a wrong command line.";
 
 /// Serve a host directory through FUSE, as fast as the kernel allows.
 #[derive(Parser, Debug)]
@@ -88,11 +90,13 @@ struct Cli {
     allow_other: bool,
 
     /// Seconds that the kernel may keep attributes
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching")]
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching",
+        allow_negative_numbers = true)]
     attr_timeout: Duration,
 
     /// Seconds that the kernel may keep names
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching")]
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching",
+        allow_negative_numbers = true)]
     entry_timeout: Duration,
 
     /// Tell apart two bind mounts of one file
@@ -115,11 +119,12 @@ struct Cli {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = "Engine")]
     allow_direct_io: bool,
 
-    /// Requests in flight per worker [default: what --memory-cap allows]
+    /// Requests in flight per worker, 1 to 4096 [default: 16, or what --memory-cap allows]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096), help_heading = "Limits")]
     queue_depth: Option<u32>,
 
-    /// Memory for payload buffers, over all workers [default: 256M, at most 1/8 of RAM]
+    /// Memory for payload buffers, over all workers: bytes, or a number with K, M or G. One request per queue is the
+    /// least [default: 256M, at most 1/8 of RAM]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
     memory_cap: Option<u64>,
 
@@ -270,6 +275,10 @@ impl TryFrom<Cli> for Serve {
             let line = "--transport=fuse-uring needs the uring engine, and --engine=pool forbids it";
             return Err(usage_error(ErrorKind::ArgumentConflict, line));
         }
+        if cli.engine == Engine::Pool && cli.io != IoMode::Auto {
+            let line = "--io is for the uring engine, and --engine=pool forbids it";
+            return Err(usage_error(ErrorKind::ArgumentConflict, line));
+        }
         let machine = Machine::this().defaults();
         let max_background = cli.max_background.unwrap_or(machine.max_background);
         let congestion_threshold = cli.congestion_threshold.unwrap_or(three_quarters(max_background));
@@ -392,6 +401,10 @@ fn readahead(text: &str) -> Result<u32, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let most = f64::from(u32::MAX);
+    if !(0.0..=most).contains(&seconds) {
+        return Err(format!("must be from 0 to {most} seconds"));
+    }
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 

@@ -126,7 +126,10 @@ fn attend(
         let outcome = catch_unwind(AssertUnwindSafe(|| choice.run(&session, &ready)));
         drop((session, alive));
         match outcome {
-            Ok(result) => result.map_err(|error| format!("the engine failed: {error}")),
+            Ok(result) => result.map_err(|error| match error.raw_os_error() {
+                Some(libc::EMFILE) => "the engine failed: too few file descriptors; raise `ulimit -n`".to_owned(),
+                _ => format!("the engine failed: {error}"),
+            }),
             Err(_) => Err("the engine panicked: a bug in ptfs".to_owned()),
         }
     })

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::options::MountOptions;
+use super::say;
+use crate::sys::creds;
 use crate::sys::mount::{self as sys, MountId};
 use crate::sys::process::{self, Watchdog};
 
@@ -195,15 +197,24 @@ impl MountPoint {
     fn prepare(path: &Path) -> Result<MountPoint, String> {
         let shown = path.display();
         let made = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => false,
+            Ok(found) if found.is_dir() => {
+                if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+                    say(format_args!("{shown} is not empty: what is there, or mounted there, is hidden meanwhile"));
+                }
+                false
+            }
             Ok(_) => return Err(format!("{shown} is not a directory")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_ok() {
+                    return Err(format!("{shown} is a symbolic link to nothing"));
+                }
                 let made = DirBuilder::new().mode(0o755).create(path);
                 made.map_err(|error| format!("cannot make the mount point {shown}: {error}"))?;
                 true
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
-                return Err(format!("a dead mount is in the way at {shown}; `fusermount3 -u {shown}` clears it"));
+                let unmount = if creds::privileged() { "umount" } else { "fusermount3 -u" };
+                return Err(format!("a dead mount is in the way at {shown}; `{unmount} {shown}` clears it"));
             }
             Err(error) => return Err(format!("{shown}: {error}")),
         };

@@ -2,7 +2,7 @@
 
 use std::io::PipeReader;
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::mount::{Mounted, Unmounted};
 use super::report::{Trimmer, say_report};
@@ -14,6 +14,9 @@ use crate::sys::signal::{Event, Signals, ended_within};
 
 /// How long those who use the mount may go on after it was taken out of sight.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// A signal so soon after the first is the same wish: timeout(1) and terminals send it to the process and its group.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// Between two looks at the number of nodes.
 const LOOK: Duration = Duration::from_secs(5);
@@ -42,7 +45,7 @@ impl Desk<'_> {
     where
         Self: 'scope,
     {
-        let mut stopping = false;
+        let mut stopping: Option<Instant> = None;
         let mut trimmer = Trimmer::default();
         loop {
             let reason = match self.signals.wait(self.ended, LOOK) {
@@ -56,13 +59,16 @@ impl Desk<'_> {
                     continue;
                 }
                 // Each worker that fails may raise it.
-                Ok(Event::Fault) if stopping => continue,
+                Ok(Event::Fault) if stopping.is_some() => continue,
                 Ok(Event::Fault) => "a fault inside",
-                Ok(Event::Stop(signal)) if stopping => self.quit(&format!("{signal} while stopping: leaving at once")),
+                Ok(Event::Stop(_)) if stopping.is_some_and(|since| since.elapsed() < ONE_WISH) => continue,
+                Ok(Event::Stop(signal)) if stopping.is_some() => {
+                    self.quit(&format!("{signal} while stopping: leaving at once"))
+                }
                 Ok(Event::Stop(signal)) => signal,
                 Err(error) => return say(format_args!("signals are not heard any more: {error}")),
             };
-            stopping = true;
+            stopping = Some(Instant::now());
             tracing::info!("{reason}: unmounting {}", self.mounted.path().display());
             let stop = std::thread::Builder::new().name("unmount".to_owned());
             if let Err(error) = stop.spawn_scoped(scope, move || self.stop()) {

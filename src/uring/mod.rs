@@ -71,7 +71,8 @@ impl Plan {
         let (cpus, queues) = (cpu::allowed(), cpu::possible());
         let payload = session.init.payload_size();
         let owners = if fuse_uring { queues.max(cpus.len()) } else { cpus.len() };
-        let fits = config.memory_cap / (owners as u64 * payload as u64);
+        let aside = if fuse_uring { ASIDE * payload } else { 0 };
+        let fits = config.memory_cap.saturating_sub(aside as u64) / (owners as u64 * payload as u64);
         let depth = match config.queue_depth {
             Some(depth) => depth as usize,
             None => DEPTH.min(fits as usize),

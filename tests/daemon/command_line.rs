@@ -20,13 +20,15 @@ fn help_and_version_go_to_standard_output() {
 
 #[test]
 fn a_wrong_command_line_is_one_line_and_exit_code_2() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "<SOURCE>"),
         (&["/"], "<MOUNTPOINT>"),
         (&["/", "/a", "/b"], "'/b'"),
         (&["--engin=pool", "/", "/a"], "'--engine'"),
         (&["--engine=fast", "/", "/a"], "possible values: auto, uring, pool"),
         (&["--engine=pool", "--transport=fuse-uring", "/", "/a"], "--engine=pool"),
+        (&["--engine=pool", "--io=ring", "/", "/a"], "--io"),
+        (&["--attr-timeout", "-1", "/", "/a"], "0 to 4294967295 seconds"),
         (&["-o", "ro,allow_othr", "/", "/a"], "'allow_other'"),
         (&["-o", "remount,r0", "/", "/a"], "'r0'"),
         (&["--queue-depth=0", "/", "/a"], "--queue-depth"),
