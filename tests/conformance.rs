@@ -81,7 +81,7 @@ const CASES: &[Case] = cases![
     attributes:
         birth_time times_set_and_omitted times_follow_changes xattr_sizes xattr_64_kib,
     limits:
-        no_space read_only_host long_names long_symlink not_a_directory_and_loops,
+        no_space no_space_for_a_mapping append_only_file read_only_host long_names long_symlink not_a_directory_and_loops,
     special:
         sockets fifos device_nodes,
     maps:

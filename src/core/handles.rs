@@ -30,6 +30,8 @@ const DIRECT: u8 = 2;
 const SLOW: u8 = 4;
 /// A directory.
 const DIRECTORY: u8 = 8;
+/// Opened with O_APPEND on the host, whose file takes nothing else.
+const APPEND_ONLY: u8 = 16;
 
 #[repr(align(128))]
 #[derive(Default)]
@@ -56,6 +58,8 @@ pub struct Kind {
     pub writable: bool,
     /// A directory.
     pub directory: bool,
+    /// Opened with O_APPEND on the host, whose file takes nothing else (`chattr +a`).
+    pub append_only: bool,
 }
 
 impl Handles {
@@ -107,7 +111,8 @@ impl Handles {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let flags = if kind.direct { DIRECT } else { 0 }
             | if kind.writable { SLOW } else { 0 }
-            | if kind.directory { DIRECTORY } else { 0 };
+            | if kind.directory { DIRECTORY } else { 0 }
+            | if kind.append_only { APPEND_ONLY } else { 0 };
         let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, rings: 0 };
         let local = self.shard(Fh(at.into())).insert(record);
         Opened { handles: self, fh: Fh(u64::from(generation) << 32 | u64::from(local * SHARDS + at)), given: false }
@@ -220,6 +225,11 @@ impl File<'_> {
     /// Opened with O_DIRECT.
     pub fn direct(&self) -> bool {
         self.flags & DIRECT != 0
+    }
+
+    /// See [`Kind::append_only`].
+    pub fn append_only(&self) -> bool {
+        self.flags & APPEND_ONLY != 0
     }
 
     /// A directory.

@@ -68,14 +68,19 @@ fn remount(wanted: &Remount) -> Result<(), String> {
 
 /// From the command line to the end of the mount.
 fn serve(wanted: Serve) -> Result<(), String> {
-    let Serve { source, mountpoint, mut config, options, stats_at_exit, .. } = wanted;
+    let Serve { source, mountpoint, mut config, mut options, stats_at_exit, .. } = wanted;
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
     config.fd_budget = limits::fd_budget(files);
     let choice = Choice::make(&config)?;
     let unusable = |error| format!("cannot serve {}: {error}", source.display());
     let source = fs::canonicalize(&source).map_err(unusable)?;
     // Before the mount, which may cover it.
-    let core = open_core(&source, config.clone()).map_err(unusable)?;
+    let (core, read_only) = open_core(&source, config.clone()).map_err(unusable)?;
+    if read_only && !options.read_only {
+        // The kernel answers EROFS before it looks for names, as below, only if it knows.
+        say(format_args!("{} is read-only, so the mount is too", source.display()));
+        options.read_only = true;
+    }
     creds::drop_groups();
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
 
@@ -135,14 +140,15 @@ fn attend(
     })
 }
 
-/// The tables of a mount of `source`.
-fn open_core(source: &Path, config: Config) -> io::Result<Core> {
+/// The tables of a mount of `source`, and whether that is read-only.
+fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     let host = Linux::new()?;
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     let root: OwnedFd = OpenOptions::new().read(true).custom_flags(flags).open(source)?.into();
     let fd = HostFd(root.as_raw_fd());
     let stat = host.stat(fd)?;
-    Ok(Core::new(config, &stat, root, ops::mount_of(&host, fd), host.is_local(fd)))
+    let read_only = host.is_read_only(fd);
+    Ok((Core::new(config, &stat, root, ops::mount_of(&host, fd), host.is_local(fd)), read_only))
 }
 
 fn start_logging(filter: &str) {

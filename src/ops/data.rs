@@ -1,6 +1,6 @@
 //! Open files: OPEN to RELEASE.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
@@ -16,13 +16,15 @@ use super::reach::{self, reach};
 
 /// `O_ACCMODE`, `O_APPEND`, `O_TRUNC` and `O_DIRECT` as the client's kernel, which is this host's, defines them.
 pub const ACCESS_MODE: u32 = 3;
-const O_APPEND: u32 = 0o2000;
+/// See [`ACCESS_MODE`].
+pub const O_APPEND: u32 = 0o2000;
 const O_TRUNC: u32 = 0o1000;
 /// See [`ACCESS_MODE`]; its value differs between architectures.
 pub const O_DIRECT: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o200000 } else { 0o40000 };
 
-/// The flags for the backing file.
+/// The flags for the backing file. O_APPEND travels with each write, since fcntl(2) may change it.
 pub fn backing_flags(core: &Core, flags: u32) -> u32 {
+    let flags = flags & !O_APPEND;
     if core.config.allow_direct_io { flags } else { flags & !O_DIRECT }
 }
 
@@ -58,11 +60,13 @@ pub async fn open<'c, O: Os>(
     }
     let permit = reach::reserve(core, os).await?;
     let (fd, backing) = (node.fd, backing_flags(core, flags));
-    let file = if flags & O_TRUNC != 0 {
-        let suid = Suid::of(&caller, kill_suidgid);
-        os.offload(move |host| host.with_suid(suid, || host.open(fd, backing))).await?
-    } else {
-        os.open(fd, backing).await?
+    let suid = Suid::of(&caller, kill_suidgid);
+    let (file, append_only) = match open_backing(os, fd, backing, suid).await {
+        // The host's file may be for appending only, which must be said when it is opened.
+        Err(Errno::EPERM) if flags & O_APPEND != 0 && flags & ACCESS_MODE != 0 => {
+            (open_backing(os, fd, backing | O_APPEND, suid).await?, true)
+        }
+        file => (file?, false),
     };
     let stat = os.stat(HostFd(file.as_raw_fd())).await?;
     // Removed on the host within the entry timeout: whoever asks by name must get what is there now.
@@ -71,9 +75,16 @@ pub async fn open<'c, O: Os>(
     }
     // The kernel's pages are good as long as the host's file is what it was at the last open.
     let keep_cache = node.pin.content_unchanged(stat.content_key());
-    let kind = Kind { direct: backing & O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, directory: false };
-    let file = core.handles.insert(permit, file, kind);
+    let (direct, writable) = (backing & O_DIRECT != 0, backing & ACCESS_MODE != 0);
+    let file = core.handles.insert(permit, file, Kind { direct, writable, append_only, directory: false });
     Ok(Answer::file(Reply::Open(open_out(core, &file, keep_cache)), file))
+}
+
+async fn open_backing<O: Os>(os: &O, anchor: HostFd, flags: u32, suid: Suid) -> Result<OwnedFd> {
+    match flags & O_TRUNC {
+        0 => os.open(anchor, flags).await,
+        _ => os.offload(move |host| host.with_suid(suid, || host.open(anchor, flags))).await,
+    }
 }
 
 /// READ.
@@ -99,7 +110,11 @@ pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'
     let file = core.handles.get(w.fh)?;
     let suid = Suid::of(&caller, w.kill_suidgid);
     let append = w.flags & O_APPEND != 0 && !w.cache;
-    let written = match os.write(&file, w.data, w.offset, append, suid).await {
+    if file.append_only() && !append {
+        // The host would append it, wherever it belongs.
+        return Err(Errno::EPERM);
+    }
+    let mut written = match os.write(&file, w.data, w.offset, append, suid).await {
         // Written back from a mapping, the end of the file need not be aligned as O_DIRECT wants it.
         Err(Errno::EINVAL) if file.direct() && w.cache => {
             const O_WRONLY: u32 = 1;
@@ -112,6 +127,13 @@ pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'
         }
         written => written?,
     };
+    // Written back from a mapping, the kernel takes less for all: whoever waits in msync(2) must have the error.
+    while w.cache && written < w.data.len() {
+        match os.write(&file, &w.data[written..], w.offset + written as u64, false, suid).await? {
+            0 => return Err(Errno::EIO),
+            more => written += more,
+        }
+    }
     Ok(Reply::Write(WriteOut { size: written as u32, ..Default::default() }).into())
 }
 

@@ -13,6 +13,7 @@ use crate::protocol::reply::Dirents;
 use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
+use super::data;
 use super::entry::entry;
 use super::os::Os;
 use super::reach::{self, reach};
@@ -24,9 +25,9 @@ pub async fn opendir<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u
         return Err(Errno::ENOTDIR);
     }
     let permit = reach::reserve(core, os).await?;
-    let file = os.open(node.fd, flags & !super::data::O_DIRECT).await?;
+    let file = os.open(node.fd, flags & !(data::O_APPEND | data::O_DIRECT)).await?;
     let file = core.handles.insert(permit, file, Kind { directory: true, ..Kind::default() });
-    Ok(Answer::file(Reply::Open(super::data::open_out(core, &file, false)), file))
+    Ok(Answer::file(Reply::Open(data::open_out(core, &file, false)), file))
 }
 
 /// READDIR: counts no lookup.

@@ -88,7 +88,7 @@ pub async fn tmpfile<'c, O: Os>(
 }
 
 fn kind_of(backing: u32) -> Kind {
-    Kind { direct: backing & data::O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, directory: false }
+    Kind { direct: backing & data::O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, ..Kind::default() }
 }
 
 fn with_anchor<H: Host>(host: &H, file: OwnedFd) -> Result<(OwnedFd, OwnedFd, Stat)> {

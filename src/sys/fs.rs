@@ -116,9 +116,9 @@ pub(crate) fn stat_of(x: &libc::statx) -> Stat {
     }
 }
 
-/// Open flags that the daemon passes on: creation and its checks are its own, and O_APPEND travels with each write.
+/// Open flags that the daemon passes on: creation and its checks are its own.
 fn open_flags(flags: u32) -> c_int {
-    let ours = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_APPEND | libc::O_PATH | libc::O_NOFOLLOW;
+    let ours = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_PATH | libc::O_NOFOLLOW;
     (flags as c_int & !ours) | libc::O_CLOEXEC
 }
 
@@ -142,6 +142,13 @@ impl Linux {
     pub fn reopening(&self, anchor: HostFd, flags: u32) -> Result<(c_int, CString, c_int)> {
         let name = CString::new(anchor.0.to_string()).map_err(|_| Errno::EINVAL)?;
         Ok((self.proc_fd.as_raw_fd(), name, open_flags(flags)))
+    }
+
+    /// True if nothing can be written there: by the mount's flag, or the filesystem's own.
+    pub fn is_read_only(&self, fd: HostFd) -> bool {
+        let mut s = MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the whole struct is filled when the answer is 0.
+        unsafe { libc::fstatvfs(fd.0, s.as_mut_ptr()) == 0 && s.assume_init().f_flag & libc::ST_RDONLY != 0 }
     }
 
     /// Reads what the page cache holds of `offset..`; EAGAIN if nothing, EOPNOTSUPP if the filesystem cannot tell.

@@ -84,7 +84,7 @@ impl World<'_> {
             Step::GiveBack(n) => drop(self.permits.swap_remove(pick(&self.permits, n)?)),
             Step::Insert { permit, direct, writable, directory } => {
                 let permit = self.permits.swap_remove(pick(&self.permits, permit)?);
-                let (file, kind) = (self.fds.fresh(), Kind { direct, writable, directory });
+                let (file, kind) = (self.fds.fresh(), Kind { direct, writable, directory, append_only: false });
                 let fd = HostFd(file.as_raw_fd());
                 let opened = self.real.insert(permit, file, kind);
                 assert!(!self.ever.contains(&opened.fh()), "{:?} stood for another file", opened.fh());

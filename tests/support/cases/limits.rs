@@ -39,6 +39,54 @@ pub fn no_space(dir: &Dir) {
     });
 }
 
+/// A plain directory's writer gets SIGBUS at the page that does not fit; a mount's hears of it when it syncs.
+pub fn no_space_for_a_mapping(dir: &Dir) {
+    if dir.variant.is_none() {
+        return;
+    }
+    const PAGES: usize = 256;
+    let backing = Backing::new(Fs::Tmpfs, 4, "");
+    on_own_backing(dir, &backing, |dir| {
+        dir.file("sparse", b"", 0o644);
+        dir.file("full", b"", 0o644);
+        let (sparse, full) = (dir.open("sparse", O_RDWR), dir.open("full", O_RDWR));
+        ok(sys::ftruncate(sparse, (PAGES * 4096) as i64));
+        let error = loop {
+            if let Err(error) = sys::write(full, &[7; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(sys::errno_name(error), "ENOSPC");
+        ok(sys::ftruncate(full, fstat(full).st_size - 3 * 4096));
+        let map = ok(sys::Map::new(sparse, PAGES * 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED));
+        for page in 0..PAGES {
+            ok(map.write(page * 4096, b"x"));
+        }
+        fails(map.sync().and(sys::fsync(sparse, false)), libc::ENOSPC);
+        ok(sys::close(sparse).and(sys::close(full)));
+    });
+}
+
+/// `chattr +a` on the host.
+pub fn append_only_file(dir: &Dir) {
+    let path = dir.file("log", b"one\n", 0o644);
+    let host = dir.on_host("log");
+    support::run(Command::new("chattr").arg("+a").arg(&host));
+    for flags in [O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC, O_WRONLY | O_APPEND | O_TRUNC] {
+        fails(sys::open(&path, flags, 0), libc::EPERM);
+    }
+    for flags in [O_WRONLY | O_APPEND, O_RDWR | O_APPEND, O_WRONLY | O_APPEND | O_CREAT] {
+        let fd = ok(sys::open(&path, flags, 0o644));
+        assert_eq!(ok(sys::pwrite(fd, b"more\n", 0)), 5);
+        ok(sys::close(fd));
+    }
+    assert_eq!(fs::read(&host).unwrap(), b"one\nmore\nmore\nmore\n");
+    fails(sys::unlink(&path), libc::EPERM);
+    fails(sys::truncate(&path, 0), libc::EPERM);
+    support::run(Command::new("chattr").arg("-a").arg(&host));
+    ok(sys::unlink(&path));
+}
+
 pub fn read_only_host(dir: &Dir) {
     let backing = Backing::new(dir.fs, 64, "");
     fs::write(backing.path().join("f"), "content").unwrap();
@@ -61,6 +109,8 @@ pub fn read_only_host(dir: &Dir) {
         }
         fails(sys::mkdir(&path, 0o755), libc::EEXIST);
         fails(sys::open(dir.path("missing"), O_RDONLY, 0), libc::ENOENT);
+        fails(sys::unlink(dir.path("missing")), libc::EROFS);
+        fails(sys::access(&path, libc::W_OK, 0), libc::EROFS);
     });
 }
 
