@@ -34,9 +34,9 @@ macro_rules! classes {
         pub struct Blobs { $($field: Slab<Cell<$size>>),* }
 
         impl Blobs {
-            /// Stores up to 255 bytes; longer strings are cut (no name and no file handle is).
+            /// Stores up to 255 bytes, and nothing of longer strings: no file handle is, and a name only where
+            /// filesystems count its characters (vfat, exfat, ntfs).
             pub fn insert(&mut self, bytes: &[u8]) -> Blob {
-                let bytes = &bytes[..bytes.len().min(255)];
                 match bytes.len() + 1 {
                     1 => Blob::NONE,
                     $(..=$size => {

@@ -583,9 +583,11 @@ impl<'c> Pin<'c> {
             };
             Some((recipe, record.parent))
         })?;
-        if parent != ROOT {
-            let generation = self.nodes.shard(parent).records.get(parent / SHARDS)?.generation;
-            recipe.parent = join(parent, generation);
+        // The parent may be let go of meanwhile, if another thread moves the node: then the handle has to do.
+        if parent != ROOT
+            && let Some(record) = self.nodes.shard(parent).records.get(parent / SHARDS)
+        {
+            recipe.parent = join(parent, record.generation);
         }
         Some(recipe)
     }

@@ -90,7 +90,11 @@ pub async fn trim<O: Os>(core: &Core, os: &O) {
             // Removed behind our back: its handle would be ESTALE, so the descriptor is all there is of it.
             Ok(stat) if stat.nlink == 0 => victim.keep(),
             Ok(stat) => victim.evict(&handle_of(os, fd, &stat)),
-            Err(_) => break,
+            // A server that does not know it any more must not keep the rest from being given up.
+            Err(_) => match os.host().handle_of(fd) {
+                Ok(handle) => victim.evict(&handle),
+                Err(_) => victim.keep(),
+            },
         }
     }
     close_dead(core, os);

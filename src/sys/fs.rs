@@ -391,6 +391,7 @@ impl Host for Linux {
             let iov = libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
             // SAFETY: the kernel only reads rest.
             match check(unsafe { libc::pwritev2(file.0, &iov, 1, offset as i64 + done as i64, flags) }) {
+                Ok(0) => break,
                 Ok(n) => done += n as usize,
                 Err(Errno::EINTR) => {}
                 Err(_) if done > 0 => break,

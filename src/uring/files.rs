@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::core::handles::File;
-use crate::core::ids::{Fh, HostFd};
+use crate::core::ids::HostFd;
 
 /// Numbers before the files': the transport's device and the mailbox.
 pub const FIRST: u32 = 2;
@@ -54,12 +54,12 @@ impl Files {
         Some(number)
     }
 
-    /// The number that a released file had here, to be taken from the ring.
-    pub fn forget(&self, fh: Fh) -> Option<u32> {
+    /// The number that a released file had here, to be taken from the ring. Of its fh the bits of `mask` are known.
+    pub fn forget(&self, fh: u64, mask: u64) -> Option<u32> {
         let mut entries = self.entries.borrow_mut();
         let len = entries.len();
-        let at = (fh.0 as u32 as usize).checked_rem(len)?;
-        let entry = entries.get_mut(at).filter(|e| e.registered && e.fh as u32 == fh.0 as u32)?;
+        let at = (fh as u32 as usize).checked_rem(len)?;
+        let entry = entries.get_mut(at).filter(|e| e.registered && e.fh & mask == fh)?;
         *entry = Entry::default();
         self.held.set(self.held.get() - 1);
         Some(FIRST + at as u32)

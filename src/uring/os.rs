@@ -171,8 +171,12 @@ impl Os for SlotOs<'_, '_> {
             Way::Ring => {}
         }
         let slot = self.slot()?;
+        let Ok(at) = slot.name(0, name) else {
+            let name = name.to_owned();
+            return self.offload(move |host| host.anchor(dir, &name)).await;
+        };
         let how = slot.how(anchor_how(false));
-        self.ring_fd(opcode::OpenAt2::new(Fd(dir.0), slot.name(0, name)?, how).build()).await
+        self.ring_fd(opcode::OpenAt2::new(Fd(dir.0), at, how).build()).await
     }
 
     async fn stat(&self, fd: HostFd) -> Result<Stat> {
@@ -228,7 +232,10 @@ impl Os for SlotOs<'_, '_> {
                     Ok(n) => done = n,
                     Err(Errno::EAGAIN) => {}
                     // ext4 cannot write without waiting, and says so in one of these ways.
-                    Err(Errno::EOPNOTSUPP | Errno::EINVAL) => self.worker.nowait_writes.set(false),
+                    Err(Errno::EOPNOTSUPP) => self.worker.nowait_writes.set(false),
+                    // It may be the alignment as well: the ring will say.
+                    Err(Errno::EINVAL) if file.direct() => {}
+                    Err(Errno::EINVAL) => self.worker.nowait_writes.set(false),
                     Err(errno) => return Err(errno),
                 }
             }
@@ -243,6 +250,7 @@ impl Os for SlotOs<'_, '_> {
                 None => opcode::Write::new(Fd(file.fd().0), at, len).offset(offset + done as u64).rw_flags(flags),
             };
             match self.ring(self.worker.with_suid(entry.build(), suid)).await {
+                Ok(0) => break,
                 Ok(n) => done += n as usize,
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(_) if done > 0 => break,
@@ -273,16 +281,22 @@ impl Os for SlotOs<'_, '_> {
         if self.worker.way(Call::Slow) == Way::Inline {
             return self.host().unlink(dir, name);
         }
-        let name = self.slot()?.name(0, name)?;
-        self.ring_unit(opcode::UnlinkAt::new(Fd(dir.0), name).build()).await
+        let Ok(at) = self.slot()?.name(0, name) else {
+            let name = name.to_owned();
+            return self.offload(move |host| host.unlink(dir, &name)).await;
+        };
+        self.ring_unit(opcode::UnlinkAt::new(Fd(dir.0), at).build()).await
     }
 
     async fn rmdir(&self, dir: HostFd, name: &CStr) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
             return self.host().rmdir(dir, name);
         }
-        let name = self.slot()?.name(0, name)?;
-        self.ring_unit(opcode::UnlinkAt::new(Fd(dir.0), name).flags(libc::AT_REMOVEDIR).build()).await
+        let Ok(at) = self.slot()?.name(0, name) else {
+            let name = name.to_owned();
+            return self.offload(move |host| host.rmdir(dir, &name)).await;
+        };
+        self.ring_unit(opcode::UnlinkAt::new(Fd(dir.0), at).flags(libc::AT_REMOVEDIR).build()).await
     }
 
     async fn rename(&self, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()> {
@@ -290,7 +304,10 @@ impl Os for SlotOs<'_, '_> {
             return self.host().rename(from.0, from.1, to.0, to.1, flags);
         }
         let slot = self.slot()?;
-        let (name, newname) = (slot.name(0, from.1)?, slot.name(1, to.1)?);
+        let (Ok(name), Ok(newname)) = (slot.name(0, from.1), slot.name(1, to.1)) else {
+            let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
+            return self.offload(move |host| host.rename(from.0, &from.1, to.0, &to.1, flags)).await;
+        };
         let entry = opcode::RenameAt::new(Fd(from.0.0), name, Fd(to.0.0), newname).flags(flags).build();
         self.ring_unit(entry).await
     }

@@ -26,7 +26,7 @@ const IOVECS: usize = 512;
 const STATX: usize = 1024;
 const HOW: usize = 1536;
 const NAMES: usize = 2048;
-/// Longest name with its NUL (NAME_MAX is 255 on every Linux filesystem).
+/// Longest name with its NUL, but where filesystems count characters (vfat): those names go to a helper.
 const NAME: usize = 256;
 /// A request of /dev/fuse is read so that the data of a WRITE starts at the payload.
 const DEV_REQUEST: usize = PAGE - size_of::<InHeader>() - size_of::<WriteIn>();

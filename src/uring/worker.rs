@@ -13,7 +13,6 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use crate::core::Core;
 use crate::core::config::IoMode;
 use crate::core::host::Suid;
-use crate::core::ids::Fh;
 use crate::ops::Answer;
 use crate::protocol::Reply;
 use crate::stats::Recorder;
@@ -36,6 +35,9 @@ const FILES: usize = 512;
 
 /// The device's number in the ring's file table.
 pub const DEVICE: Fixed = Fixed(0);
+
+/// What of an `fh` travels beside a [`Tag`]: the index and most of the generation.
+const FH: u64 = (1 << 56) - 1;
 
 /// What a completion is about; travels in `user_data` with the slot's number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -268,7 +270,7 @@ impl<'m> Worker<'m> {
                 }
                 Tag::Reply => self.replied(slot, result),
                 Tag::Mail if !cqueue::more(cqe.flags()) => self.listen(),
-                Tag::Released => self.released(Fh(at.into())),
+                Tag::Released => self.released(cqe.user_data() & FH),
                 Tag::Look => self.look(at),
                 Tag::Mail | Tag::Quiet => {}
             }
@@ -382,9 +384,9 @@ impl<'m> Worker<'m> {
         for (fh, rings) in self.core.handles.take_unregistered() {
             for (number, ring) in self.shared.rings.iter().enumerate().filter(|(n, _)| rings >> (n % 64) & 1 == 1) {
                 if number == self.number {
-                    self.released(fh);
+                    self.released(fh.0 & FH);
                 } else if let Some(&ring) = ring.get() {
-                    self.tell(ring, Tag::Released.of(fh.0 as u32));
+                    self.tell(ring, (Tag::Released as u64) << 56 | fh.0 & FH);
                 }
             }
         }
@@ -396,8 +398,8 @@ impl<'m> Worker<'m> {
         self.push(message.flags(squeue::Flags::SKIP_SUCCESS).user_data(Tag::Quiet.of(0)));
     }
 
-    fn released(&self, fh: Fh) {
-        if let Some(number) = self.files.forget(fh) {
+    fn released(&self, fh: u64) {
+        if let Some(number) = self.files.forget(fh, FH) {
             let _ = self.ring.borrow().submitter().register_files_update(number, &[-1]);
         }
     }

@@ -258,7 +258,12 @@ impl Side {
             }
             Op::Fsync { slot, data } => sys::fsync(self.fd(slot), data).map(number),
             Op::Copy { from, from_at, to, to_at, len } => {
-                sys::copy_file_range((self.fd(from), from_at), (self.fd(to), to_at), len).map(number)
+                let copied = sys::copy_file_range((self.fd(from), from_at), (self.fd(to), to_at), len);
+                if copied.is_err() {
+                    // The host may set the time before it fails, at which the kernel's FUSE client does not look.
+                    sys::utimens(At::Fd(self.fd(to)), (0, libc::UTIME_OMIT), (0, libc::UTIME_NOW)).ok();
+                }
+                copied.map(number)
             }
             Op::Map { map, slot, write, private } => {
                 let prot = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
