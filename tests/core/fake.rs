@@ -396,6 +396,8 @@ pub struct Mount {
     pub payload: RefCell<Vec<u8>>,
     /// The most descriptors that there were at once, if that is asked for: it takes a while to see.
     pub most_fds: Cell<Option<usize>>,
+    /// The host's server is gone: stat answers EIO.
+    pub broken: Cell<bool>,
     host: Fake,
 }
 
@@ -405,7 +407,7 @@ impl Mount {
         let host = Fake { tree: Mutex::new(Tree::new()), handles, permitted };
         let config = Config { fd_budget, ..Config::default() };
         let core = engine::tables(&host, config, host.fd(ROOT)).unwrap();
-        Mount { core, payload: RefCell::new(vec![0; 1 << 16]), most_fds: Cell::new(None), host }
+        Mount { core, payload: RefCell::new(vec![0; 1 << 16]), most_fds: Cell::new(None), broken: Cell::new(false), host }
     }
 
     /// The host, as its other users have it.
@@ -518,6 +520,9 @@ impl Os for Door<'_> {
         self.0.host.anchor(dir, name)
     }
     async fn stat(&self, fd: HostFd) -> Result<Stat> {
+        if self.0.broken.get() {
+            return Err(Errno::EIO);
+        }
         self.0.host.stat(fd)
     }
     async fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd> {

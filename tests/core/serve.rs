@@ -293,6 +293,23 @@ fn a_held_file_that_was_removed_on_the_host_is_never_another() {
     }
 }
 
+/// RELEASE comes once, and what is over the budget must go, whatever a host says whose server is gone.
+#[test]
+fn a_host_that_answers_nothing_leaks_nothing() {
+    for reach in ALL {
+        let mount = Mount::new(reach, ROOMY);
+        let files: Vec<NodeId> = (0..4).map(|n| mount.create(NodeId::ROOT, &numbered(n)).unwrap().0).collect();
+        let open_files: Vec<u64> = files.iter().map(|&nodeid| open(&mount, nodeid).unwrap()).collect();
+        mount.broken.set(true);
+        files.iter().for_each(|&nodeid| assert_eq!(mount.getattr(nodeid), Err(Errno::EIO)));
+        open_files.iter().for_each(|&fh| _ = mount.release(fh).unwrap());
+        assert!(mount.core.handles.is_empty());
+        mount.broken.set(false);
+        files.iter().for_each(|&nodeid| mount.forget(nodeid, 1));
+        mount.assert_clean();
+    }
+}
+
 #[test]
 fn stale_names_of_nodes_and_files_are_refused() {
     let mount = Mount::new(Reach::ByName, ROOMY);
