@@ -90,7 +90,7 @@ const CASES: &[Case] = cases![
         host_replaces_a_file host_changes_a_file host_appends host_adds_and_removes_names
         inode_number_taken_over,
     rest:
-        executables flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts
+        executables a_running_program_is_not_cut truncating_opens flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts
         fsync_of_everything,
 ];
 

@@ -18,6 +18,7 @@
 //! - Mappings: bytes beyond the end of file (POSIX leaves them open), and whether a store takes file capabilities away
 //!   and sets mtime, since the kernel sends the page to the daemon as a WRITE.
 //! - File capabilities after a fallocate that fails: the kernel's FUSE client removes them before it asks the daemon.
+//! - mtime after a truncate to 0 (README, Limits).
 //! - mtime after a copy_file_range that fails: the kernel's FUSE client keeps what it knew, the host may have set it.
 //! - SEEK_DATA over preallocated blocks, where the page cache decides, and over a tmpfs's holes that a mapping touched.
 //! - Order of names in a directory, and the position of a directory's fd: both are the filesystem's own.

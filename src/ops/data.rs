@@ -1,6 +1,6 @@
 //! Open files: OPEN to RELEASE.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
@@ -18,13 +18,15 @@ use super::reach::{self, reach};
 pub const ACCESS_MODE: u32 = 3;
 /// See [`ACCESS_MODE`].
 pub const O_APPEND: u32 = 0o2000;
-const O_TRUNC: u32 = 0o1000;
+/// See [`ACCESS_MODE`].
+pub const O_TRUNC: u32 = 0o1000;
 /// See [`ACCESS_MODE`]; its value differs between architectures.
 pub const O_DIRECT: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o200000 } else { 0o40000 };
 
-/// The flags for the backing file. O_APPEND travels with each write, since fcntl(2) may change it.
+/// The flags for the backing file. O_APPEND travels with each write, since fcntl(2) may change it, and truncation comes
+/// as SETATTR: the kernel asks for OPEN before it knows whether the file may be cut (ETXTBSY).
 pub fn backing_flags(core: &Core, flags: u32) -> u32 {
-    let flags = flags & !O_APPEND;
+    let flags = flags & !(O_APPEND | O_TRUNC);
     if core.config.allow_direct_io { flags } else { flags & !O_DIRECT }
 }
 
@@ -45,14 +47,7 @@ pub fn payload<'c, O: Os>(os: &O, bytes: &[u8]) -> Result<Answer<'c>> {
 }
 
 /// OPEN.
-pub async fn open<'c, O: Os>(
-    core: &'c Core,
-    os: &O,
-    caller: Caller,
-    nodeid: NodeId,
-    flags: u32,
-    kill_suidgid: bool,
-) -> Result<Answer<'c>> {
+pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
     // The kernel opens special files by itself; whoever asks us for one gets none.
     if node.pin.kind() != KIND_REGULAR {
@@ -60,11 +55,10 @@ pub async fn open<'c, O: Os>(
     }
     let permit = reach::reserve(core, os).await?;
     let (fd, backing) = (node.fd, backing_flags(core, flags));
-    let suid = Suid::of(&caller, kill_suidgid);
-    let (file, append_only) = match open_backing(os, fd, backing, suid).await {
+    let (file, append_only) = match os.open(fd, backing).await {
         // The host's file may be for appending only, which must be said when it is opened.
         Err(Errno::EPERM) if flags & O_APPEND != 0 && flags & ACCESS_MODE != 0 => {
-            (open_backing(os, fd, backing | O_APPEND, suid).await?, true)
+            (os.open(fd, backing | O_APPEND).await?, true)
         }
         file => (file?, false),
     };
@@ -78,13 +72,6 @@ pub async fn open<'c, O: Os>(
     let (direct, writable) = (backing & O_DIRECT != 0, backing & ACCESS_MODE != 0);
     let file = core.handles.insert(permit, file, Kind { direct, writable, append_only, directory: false });
     Ok(Answer::file(Reply::Open(open_out(core, &file, keep_cache)), file))
-}
-
-async fn open_backing<O: Os>(os: &O, anchor: HostFd, flags: u32, suid: Suid) -> Result<OwnedFd> {
-    match flags & O_TRUNC {
-        0 => os.open(anchor, flags).await,
-        _ => os.offload(move |host| host.with_suid(suid, || host.open(anchor, flags))).await,
-    }
 }
 
 /// READ.

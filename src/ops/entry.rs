@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::core::attr::Stat;
+use crate::core::attr::{KIND_REGULAR, Stat};
 use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::{Dev, Fh, HostFd, NodeId};
 use crate::core::nodes::Counted;
@@ -13,6 +13,7 @@ use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
 use crate::protocol::{Caller, Errno, Reply, Setattr};
 
 use super::answer::Answer;
+use super::data::O_TRUNC;
 use super::os::Os;
 use super::reach::{self, Place, reach};
 
@@ -107,6 +108,10 @@ pub async fn setattr<'c, O: Os>(
         (None, Some(node)) => (node.fd, false),
         (None, None) => return Err(Errno::ESTALE),
     };
+    // What is cut may be opened for it.
+    if set.size.is_some() && node.as_ref().is_some_and(|node| node.pin.kind() != KIND_REGULAR) {
+        return Err(Errno::EINVAL);
+    }
     let suid = Suid::of(&caller, set.kill_suidgid);
     let stat = os
         .offload(move |host| {
@@ -119,6 +124,8 @@ pub async fn setattr<'c, O: Os>(
                     host.chown_nobody(&caller, fd).or_else(|e| if e == Errno::EPERM { Ok(()) } else { Err(e) })?;
                 }
                 match set.size {
+                    // open(2) with O_TRUNC says no more than truncate(2), and sets the times of an empty file too.
+                    Some(0) if !open => host.with_suid(suid, || host.open(fd, O_TRUNC).map(drop))?,
                     Some(size) if open => host.with_suid(suid, || host.ftruncate(fd, size))?,
                     Some(size) => host.with_suid(suid, || host.truncate(fd, size))?,
                     None => {}

@@ -45,7 +45,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Statx { fh, .. } => entry::statx(core, os, nodeid, fh).await,
         Op::Setattr(set) => entry::setattr(core, os, caller, nodeid, set).await,
 
-        Op::Open { flags, kill_suidgid } => data::open(core, os, caller, nodeid, flags, kill_suidgid).await,
+        Op::Open { flags, .. } => data::open(core, os, nodeid, flags).await,
         Op::Read { fh, offset, size, .. } => data::read(core, os, fh, offset, size).await,
         Op::Write { fh, offset, data, flags, cache, kill_suidgid } => {
             data::write(core, os, caller, data::Write { fh, offset, data, flags, cache, kill_suidgid }).await

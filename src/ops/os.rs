@@ -34,7 +34,7 @@ pub trait Os {
     fn anchor(&self, dir: HostFd, name: &CStr) -> impl Future<Output = Result<OwnedFd>>;
     /// [`Host::stat`].
     fn stat(&self, fd: HostFd) -> impl Future<Output = Result<Stat>>;
-    /// [`Host::open`], without O_TRUNC.
+    /// [`Host::open`], without O_TRUNC, which may block.
     fn open(&self, anchor: HostFd, flags: u32) -> impl Future<Output = Result<OwnedFd>>;
     /// [`Host::read`] of `size` bytes into the reply's body.
     fn read(&self, file: &File<'_>, offset: u64, size: u32) -> impl Future<Output = Result<usize>>;

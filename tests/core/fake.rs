@@ -407,7 +407,13 @@ impl Mount {
         let host = Fake { tree: Mutex::new(Tree::new()), handles, permitted };
         let config = Config { fd_budget, ..Config::default() };
         let core = engine::tables(&host, config, host.fd(ROOT)).unwrap();
-        Mount { core, payload: RefCell::new(vec![0; 1 << 16]), most_fds: Cell::new(None), broken: Cell::new(false), host }
+        Mount {
+            core,
+            payload: RefCell::new(vec![0; 1 << 16]),
+            most_fds: Cell::new(None),
+            broken: Cell::new(false),
+            host,
+        }
     }
 
     /// The host, as its other users have it.

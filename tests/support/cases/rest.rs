@@ -23,6 +23,38 @@ pub fn executables(dir: &Dir) {
     assert_eq!(refused.raw_os_error(), Some(libc::EACCES));
 }
 
+/// Also not by those who ask for truncation alone, in an open that does not write.
+pub fn a_running_program_is_not_cut(dir: &Dir) {
+    fs::copy("/bin/sleep", dir.at.join("sleep")).unwrap();
+    let size = stat(&dir.path("sleep")).st_size;
+    let mut program = loop {
+        match Command::new(dir.at.join("sleep")).arg("30").spawn() {
+            Err(e) if e.raw_os_error() == Some(libc::ETXTBSY) => sleep(Duration::from_millis(10)),
+            other => break other.unwrap(),
+        }
+    };
+    let answers = [O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC].map(|flags| sys::open(dir.path("sleep"), flags, 0));
+    let (left, running) = (stat(&dir.path("sleep")).st_size, program.try_wait().unwrap().is_none());
+    program.kill().unwrap();
+    program.wait().unwrap();
+    answers.into_iter().for_each(|answer| fails(answer, libc::ETXTBSY));
+    assert!(running && left == size && fs::metadata(dir.on_host("sleep")).unwrap().len() == size as u64);
+}
+
+pub fn truncating_opens(dir: &Dir) {
+    for flags in [O_WRONLY, O_RDWR, O_RDONLY] {
+        dir.file("f", b"content", 0o644);
+        ok(sys::utimens(At::Path(&dir.path("f")), (5, 0), (5, 0)));
+        ok(sys::close(dir.open("f", flags | O_TRUNC)));
+        let st = stat(&dir.path("f"));
+        assert!(st.st_size == 0 && st.st_mtime > 5, "{flags:#o}");
+        ok(sys::utimens(At::Path(&dir.path("f")), (5, 0), (5, 0)));
+        ok(sys::close(dir.open("f", flags | O_TRUNC)));
+        assert!(stat(&dir.path("f")).st_mtime > 5, "{flags:#o}, empty before");
+        ok(sys::unlink(dir.path("f")));
+    }
+}
+
 pub fn flock_locks(dir: &Dir) {
     dir.file("f", b"", 0o644);
     let (a, b) = (dir.open("f", O_RDWR), dir.open("f", O_RDWR));

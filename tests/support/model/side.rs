@@ -244,7 +244,14 @@ impl Side {
                 sys::lseek(fd, at, whence).map(number)
             }
             Op::Truncate { ref on, len } => match self.at(on) {
-                At::Path(path) | At::Link(path) => sys::truncate(path, len),
+                At::Path(path) | At::Link(path) => {
+                    let cut = sys::truncate(path, len);
+                    if cut.is_ok() && len == 0 {
+                        // An empty file's times, which some hosts leave alone: to the daemon it looks like O_TRUNC.
+                        sys::utimens(At::Path(path), (0, libc::UTIME_OMIT), (0, libc::UTIME_NOW)).ok();
+                    }
+                    cut
+                }
                 At::Fd(fd) | At::Empty(fd) => sys::ftruncate(fd, len),
             }
             .map(number),
