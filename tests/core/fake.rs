@@ -311,70 +311,70 @@ impl Host for Fake {
     }
 
     fn mknod(&self, _: &Making, _: HostFd, _: &CStr, _: u32, _: (u32, u32)) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn symlink(&self, _: &Making, _: HostFd, _: &CStr, _: &CStr) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn readlink(&self, _: HostFd) -> Result<Vec<u8>> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn chmod(&self, _: HostFd, _: u32) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn chown(&self, _: HostFd, _: Option<u32>, _: Option<u32>) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn chown_nobody(&self, _: &Caller, _: HostFd) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn whiteout(&self, _: &Making, _: (HostFd, &CStr), _: (HostFd, &CStr), _: u32) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn truncate(&self, _: HostFd, _: u64) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn ftruncate(&self, _: HostFd, _: u64) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn utimens(&self, _: HostFd, _: Option<SetTime>, _: Option<SetTime>) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn read(&self, _: HostFd, _: &mut [u8], _: u64) -> Result<usize> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn write(&self, _: HostFd, _: &[u8], _: u64, _: bool) -> Result<usize> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn fsync(&self, _: HostFd, _: bool) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn flush(&self, _: HostFd) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn fallocate(&self, _: HostFd, _: u32, _: u64, _: u64) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn lseek(&self, _: HostFd, _: u64, _: u32) -> Result<u64> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn copy_file_range(&self, _: (HostFd, u64), _: (HostFd, u64), _: u64, _: u64) -> Result<u64> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn statfs(&self, _: HostFd) -> Result<Kstatfs> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn setxattr(&self, _: HostFd, _: &CStr, _: &[u8], _: u32) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn getxattr(&self, _: HostFd, _: &CStr, _: &mut [u8]) -> Result<usize> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn listxattr(&self, _: HostFd, _: &mut [u8]) -> Result<usize> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     fn removexattr(&self, _: HostFd, _: &CStr) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
 }
 
@@ -535,16 +535,16 @@ impl Os for Door<'_> {
         self.0.host.open(anchor, flags)
     }
     async fn read(&self, _: &File<'_>, _: u64, _: u32) -> Result<usize> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     async fn write(&self, _: &File<'_>, _: &[u8], _: u64, _: bool, _: ptfs::core::host::Suid) -> Result<usize> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     async fn fsync(&self, _: &File<'_>, _: bool) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     async fn fallocate(&self, _: &File<'_>, _: u32, _: (u64, u64), _: ptfs::core::host::Suid) -> Result<()> {
-        unimplemented!()
+        unreachable!("no test asks for it")
     }
     async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {
         self.0.host.unlink(dir, name)
