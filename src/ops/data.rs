@@ -17,6 +17,8 @@ use super::reach::{self, reach};
 /// `O_ACCMODE`, `O_APPEND`, `O_TRUNC` and `O_DIRECT` as the client's kernel, which is this host's, defines them.
 pub const ACCESS_MODE: u32 = 3;
 /// See [`ACCESS_MODE`].
+pub const O_WRONLY: u32 = 1;
+/// See [`ACCESS_MODE`].
 pub const O_APPEND: u32 = 0o2000;
 /// See [`ACCESS_MODE`].
 pub const O_TRUNC: u32 = 0o1000;
@@ -104,7 +106,6 @@ pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'
     let mut written = match os.write(&file, w.data, w.offset, append, suid).await {
         // Written back from a mapping, the end of the file need not be aligned as O_DIRECT wants it.
         Err(Errno::EINVAL) if file.direct() && w.cache => {
-            const O_WRONLY: u32 = 1;
             let (fd, data, offset) = (file.fd(), w.data.to_vec(), w.offset);
             os.offload(move |host| {
                 let buffered = host.open(fd, O_WRONLY)?;

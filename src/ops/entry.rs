@@ -13,7 +13,7 @@ use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
 use crate::protocol::{Caller, Errno, Reply, Setattr};
 
 use super::answer::Answer;
-use super::data::O_TRUNC;
+use super::data::{O_TRUNC, O_WRONLY};
 use super::os::Os;
 use super::reach::{self, Place, reach};
 
@@ -125,7 +125,7 @@ pub async fn setattr<'c, O: Os>(
                 }
                 match set.size {
                     // open(2) with O_TRUNC says no more than truncate(2), and sets the times of an empty file too.
-                    Some(0) if !open => host.with_suid(suid, || host.open(fd, O_TRUNC).map(drop))?,
+                    Some(0) if !open => host.with_suid(suid, || host.open(fd, O_WRONLY | O_TRUNC).map(drop))?,
                     Some(size) if open => host.with_suid(suid, || host.ftruncate(fd, size))?,
                     Some(size) => host.with_suid(suid, || host.truncate(fd, size))?,
                     None => {}
