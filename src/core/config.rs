@@ -1,5 +1,6 @@
 //! What the operator asked for, as plain data. The command line fills it; nothing here looks at the host.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Which engine answers requests.
@@ -38,7 +39,48 @@ pub enum IoMode {
     Inline,
 }
 
-/// Every choice that a mount is made with.
+/// What the kernel may keep of file data and names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CachePolicy {
+    /// Nothing: every read and write reaches the host.
+    Never,
+    /// Names, attributes and listings; no file data.
+    Metadata,
+    /// File data until the host's file is seen to have changed at an open.
+    #[default]
+    Auto,
+    /// Everything, for as long as memory lasts: the directory belongs to this mount alone.
+    Always,
+}
+
+impl FromStr for CachePolicy {
+    type Err = &'static str;
+
+    /// The names that libfuse-fs takes, `none` among them.
+    fn from_str(text: &str) -> Result<CachePolicy, &'static str> {
+        match text {
+            "never" | "Never" | "NEVER" | "none" | "None" | "NONE" => Ok(CachePolicy::Never),
+            "metadata" => Ok(CachePolicy::Metadata),
+            "auto" | "Auto" | "AUTO" => Ok(CachePolicy::Auto),
+            "always" | "Always" | "ALWAYS" => Ok(CachePolicy::Always),
+            _ => Err("must be never (or none), metadata, auto or always"),
+        }
+    }
+}
+
+/// How a node without a descriptor is reached again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum InodeHandles {
+    /// By file handle where that works, else by name.
+    #[default]
+    Auto,
+    /// By name, even where handles work.
+    Never,
+    /// By file handle; a source without them is refused.
+    Always,
+}
+
+/// Every choice that a mount is made with. The fields of libfuse-fs 0.3.0's `Config` have its names and defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// See [`Engine`].

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
@@ -12,6 +11,7 @@ use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
 use super::options::MountOptions;
+use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
 use super::say;
 use crate::core::config::{Config, Engine, IoMode, Transport};
@@ -89,19 +89,8 @@ struct Cli {
     #[arg(long, help_heading = "Mount")]
     allow_other: bool,
 
-    /// Seconds that the kernel may keep attributes
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching",
-        allow_negative_numbers = true)]
-    attr_timeout: Duration,
-
-    /// Seconds that the kernel may keep names
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, help_heading = "Caching",
-        allow_negative_numbers = true)]
-    entry_timeout: Duration,
-
-    /// Tell apart two bind mounts of one file
-    #[arg(long, help_heading = "Caching")]
-    enable_mntid: bool,
+    #[command(flatten)]
+    policy: PolicyFlags,
 
     /// Who answers requests
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
@@ -114,10 +103,6 @@ struct Cli {
     /// How backing calls of the uring engine run
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
     io: IoMode,
-
-    /// Pass O_DIRECT on to the backing files
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = "Engine")]
-    allow_direct_io: bool,
 
     /// Requests in flight per worker, 1 to 4096 [default: 16, or what --memory-cap allows]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096), help_heading = "Limits")]
@@ -297,12 +282,9 @@ impl TryFrom<Cli> for Serve {
             congestion_threshold,
             max_readahead: cli.readahead.unwrap_or(cli.max_write),
             memory_cap: cli.memory_cap.unwrap_or(machine.memory_cap),
-            allow_direct_io: cli.allow_direct_io,
-            attr_timeout: cli.attr_timeout,
-            entry_timeout: cli.entry_timeout,
-            enable_mntid: cli.enable_mntid,
             ..machine
         };
+        let config = cli.policy.apply(config);
         let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
         Ok(Serve { source, mountpoint, config, options, stats_at_exit, log })
     }
@@ -399,21 +381,14 @@ fn readahead(text: &str) -> Result<u32, String> {
     u32::try_from(size(text)?).map_err(|_| "must be less than 4G".to_owned())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    let most = f64::from(u32::MAX);
-    if !(0.0..=most).contains(&seconds) {
-        return Err(format!("must be from 0 to {most} seconds"));
-    }
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Serve, clap::Error> {

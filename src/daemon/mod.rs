@@ -5,6 +5,7 @@ mod cli;
 mod handshake;
 mod mount;
 mod options;
+mod policy;
 mod remount;
 mod report;
 mod signals;
