@@ -9,9 +9,11 @@ mod support;
 #[path = "support/cases"]
 mod cases {
     pub mod attributes;
+    pub mod control;
     pub mod data;
     pub mod host;
     pub mod limits;
+    pub mod locks;
     pub mod maps;
     pub mod nameless;
     pub mod names;
@@ -92,6 +94,13 @@ const CASES: &[Case] = cases![
     rest:
         executables a_running_program_is_not_cut truncating_opens flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts
         fsync_of_everything,
+    control:
+        file_flags extended_flags other_commands files_are_always_ready,
+    locks:
+        ranges_conflict_between_mount_and_host a_lock_names_its_holder closing_any_descriptor_loses_the_locks
+        one_owner_converts_through_any_descriptor waiting_ends_with_the_lock a_signal_ends_the_wait
+        whoever_dies_waiting_leaves_nothing a_ring_of_waiters_is_noticed open_files_own_locks
+        flock_is_free_after_close many_waiters_on_one_cpu,
 ];
 
 /// A case's own directory, mode 0777: as the mount shows it (`at`) and as the host has it (`host`; the same one when a
@@ -101,6 +110,8 @@ struct Dir {
     host: PathBuf,
     fs: Fs,
     variant: Option<&'static Variant>,
+    /// The daemon, unless a plain directory is tested.
+    daemon: Option<i32>,
 }
 
 impl Dir {
@@ -196,11 +207,12 @@ fn check_on(fs: Fs, variant: Option<&'static Variant>) -> Vec<String> {
     let arguments = ["-o", "allow_other", "--attr-timeout=1", "--entry-timeout=1"];
     let mount = variant.map(|variant| Mount::with_args(variant, &arguments, backing.path()));
     let at = mount.as_ref().map_or(backing.path(), Mount::path);
+    let daemon = mount.as_ref().map(Mount::pid);
     let failures = Mutex::new(Vec::new());
     let work = || {
         loop {
             let Some(case) = queue.lock().unwrap().pop() else { break };
-            let dir = Dir { at: at.join(case.0), host: backing.path().join(case.0), fs, variant };
+            let dir = Dir { at: at.join(case.0), host: backing.path().join(case.0), fs, variant, daemon };
             let Err(why) = run_case(case, dir, mount.as_ref()) else { continue };
             let mut failures = failures.lock().unwrap();
             failures.push(format!("{} on {fs:?} {why}", case.0));

@@ -109,6 +109,10 @@ pub struct Config {
     pub attr_timeout: Duration,
     /// How long the kernel may keep a name.
     pub entry_timeout: Duration,
+    /// Pass locks of fcntl(2) on to the host; else the kernel keeps them, for this mount alone.
+    pub posix_lock: bool,
+    /// The same for flock(2).
+    pub flock: bool,
     /// Make the mount id part of a node's identity, so that two bind mounts of one file differ.
     pub enable_mntid: bool,
 }
@@ -129,6 +133,8 @@ impl Default for Config {
             allow_direct_io: true,
             attr_timeout: Duration::from_secs(5),
             entry_timeout: Duration::from_secs(5),
+            posix_lock: true,
+            flock: true,
             enable_mntid: false,
         }
     }

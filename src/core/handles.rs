@@ -32,6 +32,10 @@ const SLOW: u8 = 4;
 const DIRECTORY: u8 = 8;
 /// Opened with O_APPEND on the host, whose file takes nothing else.
 const APPEND_ONLY: u8 = 16;
+/// Open for writing.
+const WRITABLE: u8 = 32;
+/// Something was locked through it.
+const LOCKED: u8 = 64;
 
 #[repr(align(128))]
 #[derive(Default)]
@@ -110,12 +114,13 @@ impl Handles {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let flags = if kind.direct { DIRECT } else { 0 }
-            | if kind.writable { SLOW } else { 0 }
+            | if kind.writable { SLOW | WRITABLE } else { 0 }
             | if kind.directory { DIRECTORY } else { 0 }
             | if kind.append_only { APPEND_ONLY } else { 0 };
         let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, rings: 0 };
         let local = self.shard(Fh(at.into())).insert(record);
-        Opened { handles: self, fh: Fh(u64::from(generation) << 32 | u64::from(local * SHARDS + at)), given: false }
+        let fh = Fh(u64::from(generation) << 32 | u64::from(local * SHARDS + at));
+        Opened { handles: self, fh, directory: kind.directory, given: false }
     }
 
     /// The file, held for one request. EBADF for a stale or foreign `fh`.
@@ -180,10 +185,16 @@ impl Drop for Permit<'_> {
 pub struct Opened<'c> {
     handles: &'c Handles,
     fh: Fh,
+    directory: bool,
     given: bool,
 }
 
 impl Opened<'_> {
+    /// A directory.
+    pub fn directory(&self) -> bool {
+        self.directory
+    }
+
     /// Its number on the wire.
     pub fn fh(&self) -> Fh {
         self.fh
@@ -235,6 +246,21 @@ impl File<'_> {
     /// A directory.
     pub fn directory(&self) -> bool {
         self.flags & DIRECTORY != 0
+    }
+
+    /// Open for writing.
+    pub fn writable(&self) -> bool {
+        self.flags & WRITABLE != 0
+    }
+
+    /// Something was locked through it.
+    pub fn locked(&self) -> bool {
+        self.flags & LOCKED != 0
+    }
+
+    /// Something is being locked through it.
+    pub fn locks(&self) {
+        self.handles.with(self.fh, |r| r.flags |= LOCKED);
     }
 
     /// Its last name is gone: closing it frees its blocks.

@@ -10,6 +10,7 @@ use crate::protocol::{Caller, Errno, SetTime};
 
 use super::attr::Stat;
 use super::ids::HostFd;
+use super::locks::{Cancel, Lock};
 
 /// A host's answer.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -178,6 +179,22 @@ pub trait Host: Send + Sync + 'static {
     fn getxattr(&self, fd: HostFd, name: &CStr, value: &mut [u8]) -> Result<usize>;
     fn listxattr(&self, fd: HostFd, list: &mut [u8]) -> Result<usize>;
     fn removexattr(&self, fd: HostFd, name: &CStr) -> Result<()>;
+
+    /// Sets or takes away a lock of the open file description, without waiting: EAGAIN if another's is in the way.
+    fn lock(&self, file: HostFd, lock: &Lock) -> Result<()>;
+    /// [`Host::lock`] that waits for others; EINTR when `cancel` ends that.
+    fn lock_wait(&self, file: HostFd, lock: &Lock, cancel: &Cancel) -> Result<()>;
+    /// A lock of others that is in the way of this one.
+    fn lock_in_the_way(&self, file: HostFd, lock: &Lock) -> Result<Option<Lock>>;
+    /// The locks that the open file description holds.
+    fn locks_of(&self, file: HostFd) -> Result<Vec<Lock>>;
+
+    /// EACCES unless the caller, in all its groups, may do what `mask` of access(2) says.
+    fn access(&self, caller: &Caller, anchor: HostFd, mask: u32) -> Result<()>;
+    /// The `events` of poll(2) that are there now.
+    fn poll(&self, file: HostFd, events: u32) -> Result<u32>;
+    /// ioctl(2) with an argument in memory, which may be written to.
+    fn ioctl(&self, file: HostFd, command: u32, argument: &mut [u8]) -> Result<u32>;
 
     /// Runs `f` with the right to keep SUID and SGID bits on writes, CAP_FSETID, or without.
     fn with_suid<R>(&self, suid: Suid, f: impl FnOnce() -> R) -> R;

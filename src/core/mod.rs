@@ -8,6 +8,7 @@ pub mod fd_lru;
 pub mod handles;
 pub mod host;
 pub mod ids;
+pub mod locks;
 pub mod nodes;
 pub mod slab;
 mod sync;
@@ -17,6 +18,7 @@ use std::os::fd::OwnedFd;
 use config::Config;
 use devices::Devices;
 use handles::Handles;
+use locks::{Locks, Waits};
 use nodes::{Closing, Nodes};
 
 /// All tables of one mount.
@@ -25,6 +27,10 @@ pub struct Core {
     pub nodes: Nodes,
     /// Open files, by fh.
     pub handles: Handles,
+    /// Locks that clients hold.
+    pub locks: Locks,
+    /// Requests that wait for a lock.
+    pub waits: Waits,
     /// Filesystems below the root.
     pub devices: Devices,
     /// The choices that the mount was made with.
@@ -37,12 +43,18 @@ impl Core {
         let devices = Devices::new(config.enable_mntid);
         let dev = devices.add(stat, mount, local).unwrap_or_default();
         let nodes = Nodes::new(dev, stat.ino, fd);
-        Core { nodes, handles: Handles::new(config.fd_budget), devices, config }
+        let handles = Handles::new(config.fd_budget);
+        Core { nodes, handles, locks: Locks::default(), waits: Waits::default(), devices, config }
     }
 
     /// True if cached descriptors must be given up to stay within the budget.
     pub fn over_budget(&self) -> bool {
-        self.nodes.fds() + self.handles.len() > self.config.fd_budget
+        self.nodes.fds() + self.in_use() > self.config.fd_budget
+    }
+
+    /// Descriptors that clients' open files and locks need.
+    pub fn in_use(&self) -> usize {
+        self.handles.len() + self.locks.len()
     }
 
     /// Descriptors that were given up and must be closed now.

@@ -46,6 +46,8 @@ impl Choice {
             max_background: config.max_background,
             congestion_threshold: config.congestion_threshold,
             max_readahead: config.max_readahead,
+            posix_lock: config.posix_lock,
+            flock: config.flock,
             fuse_uring: matches!(self, Choice::Uring) && config.transport != Transport::DevFuse,
         }
     }

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
+use super::lock_flags::LockFlags;
 use super::options::MountOptions;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
@@ -91,6 +92,9 @@ struct Cli {
 
     #[command(flatten)]
     policy: PolicyFlags,
+
+    #[command(flatten)]
+    locks: LockFlags,
 
     /// Who answers requests
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
@@ -284,7 +288,7 @@ impl TryFrom<Cli> for Serve {
             memory_cap: cli.memory_cap.unwrap_or(machine.memory_cap),
             ..machine
         };
-        let config = cli.policy.apply(config);
+        let config = cli.locks.apply(cli.policy.apply(config));
         let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
         Ok(Serve { source, mountpoint, config, options, stats_at_exit, log })
     }

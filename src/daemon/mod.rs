@@ -3,6 +3,7 @@
 mod choice;
 mod cli;
 mod handshake;
+mod lock_flags;
 mod mount;
 mod options;
 mod policy;

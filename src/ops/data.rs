@@ -11,6 +11,7 @@ use crate::protocol::abi::{CopyFileRangeOut, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, Ls
 use crate::protocol::{Caller, Errno, Reply};
 
 use super::answer::Answer;
+use super::lock;
 use super::os::Os;
 use super::reach::{self, reach};
 
@@ -34,8 +35,10 @@ pub fn backing_flags(core: &Core, flags: u32) -> u32 {
 
 /// `struct fuse_open_out`.
 pub fn open_out(core: &Core, file: &Opened<'_>, keep_cache: bool) -> OpenOut {
-    // Only what waits for a server has anything to say at close(2); local filesystems have no flush.
-    let flush = if core.devices.all_local() { FOPEN_NOFLUSH } else { 0 };
+    // Only what waits for a server has anything to say at close(2); local filesystems have no flush. But where the host
+    // keeps locks, close(2) takes them away.
+    let silent = core.devices.all_local() && (!core.config.posix_lock || file.directory());
+    let flush = if silent { FOPEN_NOFLUSH } else { 0 };
     let keep = if keep_cache { FOPEN_KEEP_CACHE } else { 0 };
     OpenOut { fh: file.fh().0, open_flags: flush | keep, backing_id: 0 }
 }
@@ -133,8 +136,9 @@ pub async fn fsync<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, datasync: bool) ->
 }
 
 /// FLUSH: one for each close(2).
-pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, fh: Fh) -> Result<Answer<'c>> {
+pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, lock_owner: u64) -> Result<Answer<'c>> {
     let file = core.handles.get(fh)?;
+    lock::flushed(core, os, nodeid, lock_owner).await;
     if !core.devices.all_local() {
         let fd = file.fd();
         os.offload(move |host| host.flush(fd)).await?;
@@ -190,8 +194,11 @@ pub async fn copy_file_range<'c, O: Os>(
 }
 
 /// RELEASE and RELEASEDIR.
-pub async fn release<'c, O: Os>(core: &'c Core, os: &O, fh: Fh) -> Result<Answer<'c>> {
+pub async fn release<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> Result<Answer<'c>> {
     let file = core.handles.get(fh)?;
+    if file.locked() {
+        lock::released(core, os, nodeid, fh).await;
+    }
     // RELEASE comes once: whatever the host says of the file, its handle goes.
     if os.stat(file.fd()).await.map_or(true, |stat| stat.nlink == 0) {
         file.closes_slowly();

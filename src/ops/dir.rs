@@ -95,7 +95,7 @@ pub async fn readdirplus<'c, O: Os>(
     // The shortest record grows from the host's 24 bytes to 160, so that all of what is read fits.
     let bytes = size as usize / 160 * 24;
     // A long listing must not push out what is in use: beyond the budget its nodes hold handles, no descriptors.
-    let room = core.config.fd_budget.saturating_sub(core.nodes.fds() + core.handles.len());
+    let room = core.config.fd_budget.saturating_sub(core.nodes.fds() + core.in_use());
     let listed = os.offload(move |host| {
         let batch = host.read_dir(fd, offset, bytes)?;
         let mut held = 0;

@@ -4,10 +4,12 @@
 //! ring, a slot or a thread.
 
 mod answer;
+mod control;
 mod data;
 mod dir;
 pub mod engine;
 mod entry;
+mod lock;
 mod names;
 mod os;
 mod reach;
@@ -22,6 +24,7 @@ use crate::core::attr::decode_dev;
 use crate::core::host::{Host, Result};
 use crate::protocol::{Errno, Op, Reply, Request};
 
+use lock::Ask;
 use names::making;
 
 /// Answers one request.
@@ -38,7 +41,7 @@ pub async fn serve<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> A
 }
 
 async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Result<Answer<'c>> {
-    let Request { nodeid, caller, op, .. } = request;
+    let Request { unique, nodeid, caller, op } = request;
     match op {
         Op::Lookup { name } => entry::lookup(core, os, nodeid, name).await,
         Op::Getattr { fh } => entry::getattr(core, os, nodeid, fh).await,
@@ -50,8 +53,8 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Write { fh, offset, data, flags, cache, kill_suidgid } => {
             data::write(core, os, caller, data::Write { fh, offset, data, flags, cache, kill_suidgid }).await
         }
-        Op::Release { fh, .. } | Op::Releasedir { fh } => data::release(core, os, fh).await,
-        Op::Flush { fh, .. } => data::flush(core, os, fh).await,
+        Op::Release { fh, .. } | Op::Releasedir { fh } => data::release(core, os, nodeid, fh).await,
+        Op::Flush { fh, lock_owner } => data::flush(core, os, nodeid, fh, lock_owner).await,
         Op::Fsync { fh, datasync } | Op::Fsyncdir { fh, datasync } => data::fsync(core, os, fh, datasync).await,
         Op::Fallocate { fh, offset, length, mode } => {
             data::fallocate(core, os, caller, fh, mode, (offset, length)).await
@@ -60,6 +63,19 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::CopyFileRange { fh_in, off_in, fh_out, off_out, len, flags, wide, .. } => {
             data::copy_file_range(core, os, caller, (fh_in, off_in), (fh_out, off_out), (len, flags, wide)).await
         }
+
+        Op::Getlk { fh, owner, lk, flock } => lock::getlk(core, os, nodeid, Ask { fh, owner, lk, flock }).await,
+        Op::Setlk { fh, owner, lk, flock, wait } => {
+            lock::setlk(core, os, unique, nodeid, Ask { fh, owner, lk, flock }, wait).await
+        }
+        Op::Interrupt { unique } => {
+            core.waits.interrupt(unique);
+            Ok(Reply::None.into())
+        }
+
+        Op::Access { mask } => control::access(core, os, caller, nodeid, mask).await,
+        Op::Poll { fh, events } => control::poll(core, os, fh, events).await,
+        Op::Ioctl { fh, cmd, data, out_size, .. } => control::ioctl(core, os, fh, cmd, data, out_size).await,
 
         Op::Opendir { flags } => dir::opendir(core, os, nodeid, flags).await,
         Op::Readdir { fh, offset, size } => dir::readdir(core, os, nodeid, (fh, offset, size)).await,
@@ -107,8 +123,6 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
             list.iter().for_each(|(nodeid, nlookup)| core.nodes.forget(nodeid, nlookup));
             Ok(Reply::None.into())
         }
-        // No operation waits for another client yet, so that whatever is in flight ends by itself.
-        Op::Interrupt { .. } => Ok(Reply::None.into()),
         Op::Destroy => Ok(Reply::Ok.into()),
         // INIT comes once, before any engine runs.
         Op::Init(_) => Err(Errno::EIO),

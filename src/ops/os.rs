@@ -26,6 +26,13 @@ pub trait Os {
         f: impl FnOnce(&Self::Host) -> Result<R> + Send + 'static,
     ) -> impl Future<Output = Result<R>>;
 
+    /// Runs `f` where it may wait for another client of this mount, and where so many others may wait too that nothing
+    /// else can be done: a thread of its own. ENOLCK if there is no room for it.
+    fn park<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Self::Host) -> Result<R> + Send + 'static,
+    ) -> impl Future<Output = Result<R>>;
+
     /// Gives `f` the payload buffer to write the reply's body into, from its start. Names and data of the request
     /// that are borrowed from the same buffer are gone afterwards.
     fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R;

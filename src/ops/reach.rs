@@ -109,7 +109,7 @@ fn close_dead<O: Os>(core: &Core, os: &O) {
 
 /// Room for one more open file: cached anchors make way for it, ENFILE if that is not enough.
 pub async fn reserve<'c, O: Os>(core: &'c Core, os: &O) -> Result<crate::core::handles::Permit<'c>> {
-    let permit = core.handles.reserve(core.nodes.pinned_fds())?;
+    let permit = core.handles.reserve(core.nodes.pinned_fds() + core.locks.len())?;
     trim(core, os).await;
     Ok(permit)
 }

@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::thread::Scope;
 use std::time::Instant;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use crate::core::attr::Stat;
 use crate::core::handles::File;
@@ -32,6 +32,9 @@ use crate::sys::{creds, device, fs::Linux, process};
 const FIRST: usize = 4;
 const MOST: usize = 64;
 
+/// Threads that wait for a lock at most, beside those.
+const WAITING: usize = 4096;
+
 /// Where a request starts in its buffer, so that the data of a WRITE is aligned for O_DIRECT.
 const REQUEST: usize = 4096 - size_of::<InHeader>() - size_of::<WriteIn>();
 
@@ -40,7 +43,9 @@ struct Pool<'e> {
     host: Linux,
     /// Threads that wait for a request.
     idle: AtomicUsize,
+    /// Threads that are not waiting for a lock.
     threads: AtomicUsize,
+    waiting: AtomicUsize,
     panicked: AtomicBool,
     failed: Mutex<Option<io::Error>>,
 }
@@ -52,6 +57,7 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
         host: Linux::new()?,
         idle: AtomicUsize::new(0),
         threads: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
         panicked: AtomicBool::new(false),
         failed: Mutex::new(None),
     };
@@ -95,15 +101,18 @@ impl Pool<'_> {
     fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &OwnedFd) -> io::Result<()> {
         creds::own_umask()?;
         let stats = self.session.stats.register();
-        let mut request = Pages::new(REQUEST + self.session.init.request_size());
-        let reply = RefCell::new(Pages::new(self.session.init.payload_size()));
+        let mut request = Pages::new(REQUEST + self.session.init.request_size())?;
+        let reply = RefCell::new(Pages::new(self.session.init.payload_size())?);
         loop {
             let bytes = match device::read(device, &mut request.bytes()[REQUEST..]) {
                 Ok(bytes) => bytes,
                 // The request was interrupted before it was read; or we were.
                 Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => continue,
                 // The mount is gone, or going while we read.
-                Err(Errno::ENODEV | Errno(libc::ECONNABORTED)) => return Ok(()),
+                Err(Errno::ENODEV | Errno(libc::ECONNABORTED)) => {
+                    self.session.core.waits.close();
+                    return Ok(());
+                }
                 Err(errno) => return Err(errno.into()),
             };
             if self.idle.fetch_sub(1, Ordering::Relaxed) == 1
@@ -111,12 +120,24 @@ impl Pool<'_> {
             {
                 tracing::debug!("no more threads: {error}");
             }
-            self.answer(device, bytes, &reply, &stats);
+            self.answer(scope, device, bytes, &reply, &stats);
+            // Another took the place of one that waited for a lock.
+            let too_many = |threads| if threads > MOST { Some(threads - 1) } else { None };
+            if self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, too_many).is_ok() {
+                return Ok(());
+            }
             self.idle.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn answer(&self, device: &OwnedFd, bytes: &[u8], reply: &RefCell<Pages>, stats: &Recorder) {
+    fn answer<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        device: &OwnedFd,
+        bytes: &[u8],
+        reply: &RefCell<Pages>,
+        stats: &Recorder,
+    ) {
         let start = Instant::now();
         let (header, op_in, payload) = match decode::split(bytes) {
             Ok(parts) => parts,
@@ -124,7 +145,7 @@ impl Pool<'_> {
         };
         let unique = crate::protocol::Unique(header.unique);
         let (answer, kind) = match decode::decode(&header, op_in, payload) {
-            Ok(request) => (self.serve(request, reply), OpKind::of(&request.op)),
+            Ok(request) => (self.serve(scope, request, reply), OpKind::of(&request.op)),
             Err(_) if !decode::is_answered(header.opcode) => return,
             Err(error) => (error.errno().into(), OpKind::Unsupported),
         };
@@ -145,8 +166,13 @@ impl Pool<'_> {
         stats.record(kind, start.elapsed(), errno, moved);
     }
 
-    fn serve(&self, request: Request<'_>, reply: &RefCell<Pages>) -> Answer<'_> {
-        let os = Here { host: &self.host, reply };
+    fn serve<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        request: Request<'_>,
+        reply: &RefCell<Pages>,
+    ) -> Answer<'scope> {
+        let os = Here { pool: self, host: &self.host, scope, reply };
         let core = &*self.session.core;
         let alarm = || {
             self.panicked.store(true, Ordering::Relaxed);
@@ -168,8 +194,10 @@ struct Page([u8; 4096]);
 struct Pages(Vec<Page>);
 
 impl Pages {
-    fn new(bytes: usize) -> Pages {
-        Pages(vec![Page([0; 4096]); bytes.div_ceil(4096)])
+    /// Zeroed by the kernel, so that pages cost nothing until they are used.
+    fn new(bytes: usize) -> io::Result<Pages> {
+        let pages = Page::new_vec_zeroed(bytes.div_ceil(4096));
+        pages.map(Pages).map_err(|_| io::ErrorKind::OutOfMemory.into())
     }
 
     fn bytes(&mut self) -> &mut [u8] {
@@ -178,12 +206,14 @@ impl Pages {
 }
 
 /// Host calls on the spot.
-struct Here<'e> {
-    host: &'e Linux,
-    reply: &'e RefCell<Pages>,
+struct Here<'scope, 'env, 'e, 'r> {
+    pool: &'scope Pool<'e>,
+    host: &'scope Linux,
+    scope: &'scope Scope<'scope, 'env>,
+    reply: &'r RefCell<Pages>,
 }
 
-impl Os for Here<'_> {
+impl Os for Here<'_, '_, '_, '_> {
     type Host = Linux;
 
     fn host(&self) -> &Linux {
@@ -195,6 +225,21 @@ impl Os for Here<'_> {
         f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
     ) -> impl Future<Output = Result<R>> {
         std::future::ready(f(self.host))
+    }
+
+    async fn park<R: Send + 'static>(&self, f: impl FnOnce(&Linux) -> Result<R> + Send + 'static) -> Result<R> {
+        let pool = self.pool;
+        let before = pool.waiting.fetch_add(1, Ordering::Relaxed);
+        pool.threads.fetch_sub(1, Ordering::Relaxed);
+        // Somebody must read the request that ends the wait.
+        let read = if pool.idle.load(Ordering::Relaxed) == 0 { pool.grow(self.scope) } else { Ok(()) };
+        let answer = match read {
+            Ok(()) if before < WAITING => f(self.host),
+            _ => Err(Errno::ENOLCK),
+        };
+        pool.threads.fetch_add(1, Ordering::Relaxed);
+        pool.waiting.fetch_sub(1, Ordering::Relaxed);
+        answer
     }
 
     fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {

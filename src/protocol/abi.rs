@@ -295,6 +295,47 @@ wire! {
         padding: u32,
         lock_owner: u64,
     }
+    /// A range of bytes, as `struct flock` of fcntl(2) has it but for the end.
+    FileLock = 24 {
+        start: u64,
+        /// The last byte; `i64::MAX` for the end of the file, wherever that will be.
+        end: u64,
+        /// `F_RDLCK`, `F_WRLCK` or `F_UNLCK`.
+        r#type: u32,
+        /// The process that asks, or holds it; 0 if it is none that this namespace knows.
+        pid: u32,
+    }
+    /// GETLK, SETLK and SETLKW.
+    LkIn = 48 {
+        fh: u64,
+        owner: u64,
+        lk: FileLock,
+        lk_flags: u32,
+        padding: u32,
+    }
+    /// ACCESS.
+    AccessIn = 8 {
+        mask: u32,
+        padding: u32,
+    }
+    /// POLL.
+    PollIn = 24 {
+        fh: u64,
+        /// Names the poll in a notification.
+        kh: u64,
+        flags: u32,
+        events: u32,
+    }
+    /// IOCTL; the argument's bytes follow.
+    IoctlIn = 32 {
+        fh: u64,
+        flags: u32,
+        cmd: u32,
+        /// The argument as the caller gave it: a number, or where its bytes were.
+        arg: u64,
+        in_size: u32,
+        out_size: u32,
+    }
     /// READ, READDIR and READDIRPLUS.
     ReadIn = 40 {
         fh: u64,
@@ -362,6 +403,22 @@ wire! {
         off_out: u64,
         len: u64,
         flags: u64,
+    }
+    /// Reply of GETLK: a lock in the way, or type `F_UNLCK`.
+    LkOut = 24 {
+        lk: FileLock,
+    }
+    /// Reply of POLL.
+    PollOut = 8 {
+        revents: u32,
+        padding: u32,
+    }
+    /// Reply of IOCTL; `out_size` bytes at most follow.
+    IoctlOut = 16 {
+        result: i32,
+        flags: u32,
+        in_iovs: u32,
+        out_iovs: u32,
     }
     /// Reply of COPY_FILE_RANGE_64.
     CopyFileRangeOut = 8 {
@@ -638,6 +695,9 @@ constants! { u32, "";
     FUSE_WRITE_CACHE = 1 << 0,
     FUSE_WRITE_LOCKOWNER = 1 << 1,
     FUSE_WRITE_KILL_SUIDGID = 1 << 2,
+
+    /// [`LkIn::lk_flags`]: flock(2), not fcntl(2).
+    FUSE_LK_FLOCK = 1 << 0,
 
     /// `getattr_flags`: `fh` is valid.
     FUSE_GETATTR_FH = 1 << 0,

@@ -79,6 +79,10 @@ pub const fn op_in_size(opcode: u32) -> usize {
         opcode::SETXATTR => size_of::<SetxattrIn>(),
         opcode::GETXATTR | opcode::LISTXATTR => size_of::<GetxattrIn>(),
         opcode::FLUSH => size_of::<FlushIn>(),
+        opcode::GETLK | opcode::SETLK | opcode::SETLKW => size_of::<LkIn>(),
+        opcode::ACCESS => size_of::<AccessIn>(),
+        opcode::POLL => size_of::<PollIn>(),
+        opcode::IOCTL => size_of::<IoctlIn>(),
         opcode::INIT => size_of::<InitIn>(),
         opcode::INTERRUPT => size_of::<InterruptIn>(),
         opcode::BATCH_FORGET => size_of::<BatchForgetIn>(),
@@ -218,6 +222,27 @@ fn decode_op<'a>(opcode: u32, args: &mut Args<'a>) -> Result<Op<'a>, DecodeError
         opcode::FLUSH => {
             let FlushIn { fh, lock_owner, .. } = args.fixed()?;
             Op::Flush { fh: Fh(fh), lock_owner }
+        }
+        opcode::GETLK => {
+            let LkIn { fh, owner, lk, lk_flags, .. } = args.fixed()?;
+            Op::Getlk { fh: Fh(fh), owner, lk, flock: lk_flags & FUSE_LK_FLOCK != 0 }
+        }
+        opcode::SETLK | opcode::SETLKW => {
+            let LkIn { fh, owner, lk, lk_flags, .. } = args.fixed()?;
+            let wait = opcode == opcode::SETLKW;
+            Op::Setlk { fh: Fh(fh), owner, lk, flock: lk_flags & FUSE_LK_FLOCK != 0, wait }
+        }
+        opcode::ACCESS => {
+            let AccessIn { mask, .. } = args.fixed()?;
+            Op::Access { mask }
+        }
+        opcode::POLL => {
+            let PollIn { fh, events, .. } = args.fixed()?;
+            Op::Poll { fh: Fh(fh), events }
+        }
+        opcode::IOCTL => {
+            let IoctlIn { fh, flags, cmd, in_size, out_size, .. } = args.fixed()?;
+            Op::Ioctl { fh: Fh(fh), flags, cmd, data: args.data(in_size)?, out_size }
         }
         opcode::OPENDIR => {
             let OpenIn { flags, .. } = args.fixed()?;

@@ -9,7 +9,6 @@ use super::abi::{
 pub const MIN_MINOR: u32 = 33;
 
 /// What is taken whenever it is offered. Left out on purpose:
-/// - `POSIX_LOCKS`, `FLOCK_LOCKS`: without them the kernel keeps locks itself, right for one mount on one host;
 /// - `WRITEBACK_CACHE`: the host's files change behind the kernel's back, and it excludes kernel passthrough;
 /// - `ATOMIC_O_TRUNC`: the file would be cut before the kernel finds that it may not be (ETXTBSY of a running program);
 /// - `EXPORT_SUPPORT`: lookups of `.` and `..` are refused by the decoder;
@@ -53,6 +52,18 @@ pub struct Wants {
     pub max_readahead: u32,
     /// Take FUSE-over-io_uring if it is offered.
     pub fuse_uring: bool,
+    /// Be asked for locks of fcntl(2); else the kernel keeps them itself.
+    pub posix_lock: bool,
+    /// The same for flock(2).
+    pub flock: bool,
+}
+
+impl Wants {
+    /// Flags that depend on the daemon's choices.
+    fn more(&self) -> u64 {
+        let choices = [(self.fuse_uring, OVER_IO_URING), (self.posix_lock, POSIX_LOCKS), (self.flock, FLOCK_LOCKS)];
+        choices.iter().filter(|(wanted, _)| *wanted).fold(0, |flags, (_, flag)| flags | flag)
+    }
 }
 
 impl Default for Wants {
@@ -65,6 +76,8 @@ impl Default for Wants {
             congestion_threshold: 0,
             max_readahead: u32::MAX,
             fuse_uring: false,
+            posix_lock: false,
+            flock: false,
         }
     }
 }
@@ -151,7 +164,7 @@ pub fn negotiate(kernel: &InitIn, wants: &Wants) -> Result<Answer, InitError> {
         return Err(InitError::TooOld { major, minor });
     }
 
-    let flags = offered(kernel) & if wants.fuse_uring { WANTED | OVER_IO_URING } else { WANTED };
+    let flags = offered(kernel) & (WANTED | wants.more());
     if flags & SETXATTR_EXT == 0 {
         return Err(InitError::NoSetxattrExt);
     }

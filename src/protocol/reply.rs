@@ -3,8 +3,8 @@
 use zerocopy::IntoBytes;
 
 use super::abi::{
-    AttrOut, CopyFileRangeOut, Dirent, EntryOut, GetxattrOut, InitOut, LseekOut, OpenOut, OutHeader, StatfsOut,
-    StatxOut, WriteOut,
+    AttrOut, CopyFileRangeOut, Dirent, EntryOut, GetxattrOut, InitOut, IoctlOut, LkOut, LseekOut, OpenOut, OutHeader,
+    PollOut, StatfsOut, StatxOut, WriteOut,
 };
 use super::{Errno, Unique};
 
@@ -35,6 +35,12 @@ pub enum Reply {
     Xattr(GetxattrOut),
     /// LSEEK.
     Lseek(LseekOut),
+    /// GETLK.
+    Lock(LkOut),
+    /// POLL.
+    Poll(PollOut),
+    /// IOCTL; that many bytes of data already lie in the payload, behind the room for the struct.
+    Ioctl(IoctlOut, u32),
     /// COPY_FILE_RANGE_64.
     Copied(CopyFileRangeOut),
     /// INIT.
@@ -77,6 +83,13 @@ impl Reply {
             Reply::Xattr(body) => (body.as_bytes(), &[]),
             Reply::Lseek(body) => (body.as_bytes(), &[]),
             Reply::Copied(body) => (body.as_bytes(), &[]),
+            Reply::Lock(body) => (body.as_bytes(), &[]),
+            Reply::Poll(body) => (body.as_bytes(), &[]),
+            Reply::Ioctl(body, data) => {
+                let all = payload.get_mut(..size_of::<IoctlOut>() + *data as usize).ok_or(Errno::EIO)?;
+                all[..size_of::<IoctlOut>()].copy_from_slice(body.as_bytes());
+                return Ok(all.len());
+            }
             Reply::Init(body) => (body.as_bytes(), &[]),
             Reply::Payload(len) => {
                 let len = *len as usize;

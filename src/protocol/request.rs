@@ -184,6 +184,37 @@ pub enum Op<'a> {
         fh: Fh,
         lock_owner: u64,
     },
+    /// `flock`: of flock(2), whose lock covers the file.
+    Getlk {
+        fh: Fh,
+        owner: u64,
+        lk: super::abi::FileLock,
+        flock: bool,
+    },
+    /// SETLK and SETLKW (`wait`).
+    Setlk {
+        fh: Fh,
+        owner: u64,
+        lk: super::abi::FileLock,
+        flock: bool,
+        wait: bool,
+    },
+    /// `mask` is that of access(2).
+    Access {
+        mask: u32,
+    },
+    Poll {
+        fh: Fh,
+        events: u32,
+    },
+    /// `data` is what the caller's argument points to, `out_size` the room for what comes back.
+    Ioctl {
+        fh: Fh,
+        flags: u32,
+        cmd: u32,
+        data: &'a [u8],
+        out_size: u32,
+    },
     Opendir {
         flags: u32,
     },

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 
 use crate::core::host::{Making, Suid};
+use crate::protocol::Caller;
 
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_FSETID: u32 = 4;
@@ -120,4 +121,24 @@ pub fn as_maker<R>(making: &Making, f: impl FnOnce() -> R) -> R {
         }
     }
     answer
+}
+
+/// Runs `f` with the caller's fsuid, fsgid and groups, and none of root's capabilities but the caller's own.
+pub fn as_caller<R>(caller: &Caller, groups: &[libc::gid_t], f: impl FnOnce() -> R) -> R {
+    if !privileged() || caller.uid == 0 {
+        return f();
+    }
+    // SAFETY: these change the calling thread alone; the group list outlives its call. An fsuid other than 0 takes the
+    // filesystem capabilities away, and 0 brings them back.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());
+        libc::setfsgid(caller.gid);
+        libc::setfsuid(caller.uid);
+        let answer = f();
+        libc::setfsuid(0);
+        libc::setfsgid(0);
+        libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+        SUID.set(None);
+        answer
+    }
 }

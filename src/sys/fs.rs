@@ -8,10 +8,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use crate::core::attr::{Stat, Time};
 use crate::core::host::{DirBatch, FileHandle, Host, Making, Result, Suid};
 use crate::core::ids::HostFd;
+use crate::core::locks::{Cancel, Lock};
 use crate::protocol::abi::Kstatfs;
 use crate::protocol::{Caller, Errno, SetTime};
 
-use super::creds;
+use super::{control, creds, lock};
 
 /// This machine's kernel.
 pub struct Linux {
@@ -487,6 +488,34 @@ impl Host for Linux {
     fn removexattr(&self, fd: HostFd, name: &CStr) -> Result<()> {
         // SAFETY: both strings are NUL-terminated.
         check(unsafe { libc::removexattr(FdName::new(fd).path(), name.as_ptr()) }).map(drop)
+    }
+
+    fn lock(&self, file: HostFd, lock: &Lock) -> Result<()> {
+        lock::set(file, lock)
+    }
+
+    fn lock_wait(&self, file: HostFd, lock: &Lock, cancel: &Cancel) -> Result<()> {
+        lock::wait(file, lock, cancel)
+    }
+
+    fn lock_in_the_way(&self, file: HostFd, lock: &Lock) -> Result<Option<Lock>> {
+        lock::in_the_way(file, lock)
+    }
+
+    fn locks_of(&self, file: HostFd) -> Result<Vec<Lock>> {
+        lock::held(file)
+    }
+
+    fn access(&self, caller: &Caller, anchor: HostFd, mask: u32) -> Result<()> {
+        control::access(caller, anchor, mask)
+    }
+
+    fn poll(&self, file: HostFd, events: u32) -> Result<u32> {
+        control::poll(file, events)
+    }
+
+    fn ioctl(&self, file: HostFd, command: u32, argument: &mut [u8]) -> Result<u32> {
+        control::ioctl(file, command, argument)
     }
 
     fn with_suid<R>(&self, suid: Suid, f: impl FnOnce() -> R) -> R {

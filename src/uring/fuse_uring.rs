@@ -65,15 +65,7 @@ impl Command {
 impl Worker<'_> {
     /// Offers slots as entries of the queues. An error means that the kernel refuses them, and goes on over /dev/fuse.
     pub fn register(&self, entries: impl Iterator<Item = (usize, u16)>) -> io::Result<()> {
-        for (at, qid) in entries {
-            let Some(slot) = self.slots.get(at) else { continue };
-            slot.via.set(Via::Queue(qid));
-            let mut command = Command::new(FUSE_IO_URING_CMD_REGISTER, at, qid);
-            command.addr = slot.iovecs() as u64;
-            command.len = 2;
-            self.push(command.entry());
-            self.entries.set(self.entries.get() + 1);
-        }
+        entries.for_each(|(at, qid)| self.offer(at, qid));
         self.flush()?;
         let mut events = Vec::new();
         self.reap(&mut events);
@@ -82,6 +74,17 @@ impl Worker<'_> {
             Some(error) => Err(io::Error::from_raw_os_error(error)),
             None => Ok(()),
         }
+    }
+
+    /// Offers one slot, with the next `io_uring_enter`.
+    pub fn offer(&self, at: usize, qid: u16) {
+        let Some(slot) = self.slots.get(at) else { return };
+        slot.via.set(Via::Queue(qid));
+        let mut command = Command::new(FUSE_IO_URING_CMD_REGISTER, at, qid);
+        command.addr = slot.iovecs() as u64;
+        command.len = 2;
+        self.push(command.entry());
+        self.entries.set(self.entries.get() + 1);
     }
 
     /// Sends a slot's reply and takes its next request.

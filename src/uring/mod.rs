@@ -32,6 +32,9 @@ use worker::{Parts, Shared, Worker};
 
 /// Requests that a worker keeps in flight, unless the memory cap or the operator says otherwise.
 const DEPTH: usize = 16;
+/// Slots that a worker may open beside, one for each request that waits for a lock: so many of one CPU's callers wait at
+/// most. Until then they are addresses.
+const SPARE: usize = 4096;
 /// Slots of the one worker that reads `/dev/fuse` beside FUSE-over-io_uring: FORGET and INTERRUPT need few.
 const ASIDE: usize = 2;
 
@@ -188,7 +191,7 @@ struct Crew<'e> {
 
 impl<'e> Crew<'e> {
     fn work(&self, number: usize, host: Arc<Linux>, ready: &(dyn Fn() + Sync)) -> io::Result<()> {
-        let memory = Memory::new(self.plan.slots_of(number), self.plan.payload)?;
+        let memory = Memory::new(self.plan.slots_of(number), SPARE, self.plan.payload)?;
         let made = self.make(number, host, &memory);
         // Whatever goes wrong before, the others must not wait for this one.
         self.begin.all_there.wait();
@@ -221,7 +224,9 @@ impl<'e> Crew<'e> {
             host,
             shared: self.shared,
             device: device::clone(self.session.device.as_fd(), true)?,
-            slots: memory.slots().take(self.plan.slots_of(number)).collect(),
+            memory,
+            open: self.plan.slots_of(number),
+            spare: SPARE,
             recorder: self.session.stats.register(),
         })?;
         worker.listen();

@@ -33,6 +33,9 @@ pub struct SlotOs<'w, 'm> {
     pub at: usize,
 }
 
+/// Bytes of stack of a thread that does nothing but wait for a lock.
+const WAITER_STACK: usize = 128 << 10;
+
 /// Bytes past which a short answer may be the edge of what is cached instead of the end of the file: the page cache
 /// answers in whole pages.
 const CACHE_PAGE: u64 = 4096;
@@ -45,6 +48,20 @@ impl<'w, 'm> SlotOs<'w, 'm> {
     /// Runs one entry on the ring. What it points to must be the slot's.
     fn ring(&self, entry: squeue::Entry) -> RingCall<'w, 'm> {
         RingCall { os: *self, entry: Some(entry) }
+    }
+
+    /// `f` as another thread runs it: its answer goes to `cell`, and the slot is reported.
+    fn job<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
+        cell: Arc<Mutex<Option<Result<R>>>>,
+    ) -> impl FnOnce(&Linux) + Send + 'static {
+        let (mailbox, at) = (Arc::clone(&self.worker.mailbox), self.at);
+        move |host| {
+            let answer = catch_unwind(AssertUnwindSafe(|| f(host))).unwrap_or(Err(Errno::EIO));
+            *cell.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            mailbox.post(at);
+        }
     }
 
     async fn ring_unit(&self, entry: squeue::Entry) -> Result<()> {
@@ -143,13 +160,22 @@ impl Os for SlotOs<'_, '_> {
         f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
     ) -> impl Future<Output = Result<R>> {
         let cell = Arc::new(Mutex::new(None));
-        let (result, mailbox, at) = (Arc::clone(&cell), Arc::clone(&self.worker.mailbox), self.at);
-        self.worker.helpers.run(Box::new(move |host| {
-            let answer = catch_unwind(AssertUnwindSafe(|| f(host))).unwrap_or(Err(Errno::EIO));
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-            mailbox.post(at);
-        }));
+        self.worker.helpers.run(Box::new(self.job(f, Arc::clone(&cell))));
         Offload { cell }
+    }
+
+    async fn park<R: Send + 'static>(&self, f: impl FnOnce(&Linux) -> Result<R> + Send + 'static) -> Result<R> {
+        self.worker.park(self.at)?;
+        let cell = Arc::new(Mutex::new(None));
+        let job = self.job(f, Arc::clone(&cell));
+        let host = Arc::clone(&self.worker.host);
+        let thread = std::thread::Builder::new().name("waiter".to_owned()).stack_size(WAITER_STACK);
+        let answer = match thread.spawn(move || job(&host)) {
+            Ok(_) => Offload { cell }.await,
+            Err(_) => Err(Errno::ENOLCK),
+        };
+        self.worker.unpark(self.at);
+        answer
     }
 
     fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {

@@ -27,13 +27,14 @@ pub fn run<'w, 'm, F: Future<Output = Answer<'m>>>(
     worker: &'w Worker<'m>,
     serve: impl Fn(SlotOs<'w, 'm>, Request<'w>) -> F,
 ) -> io::Result<()> {
-    let mut tasks: Vec<Pin<Box<Option<F>>>> = worker.slots.iter().map(|_| Box::pin(None)).collect();
-    let mut events = Vec::with_capacity(tasks.len());
+    let mut tasks: Vec<Pin<Box<Option<F>>>> = Vec::new();
+    let mut events = Vec::with_capacity(worker.open());
     let alarm = || {
         worker.shared.panicked.store(true, Ordering::Relaxed);
         process::ask_to_stop();
     };
     while worker.in_service() {
+        tasks.resize_with(worker.open(), || Box::pin(None));
         worker.turn(&mut events)?;
         for event in events.drain(..) {
             let at = match event {
@@ -52,6 +53,7 @@ pub fn run<'w, 'm, F: Future<Output = Answer<'m>>>(
                 worker.reply(at, answer);
             }
         }
+        worker.end_waits();
     }
     Ok(())
 }

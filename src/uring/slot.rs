@@ -39,20 +39,36 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Room for `slots` payloads of `payload` bytes. Pages cost nothing until they are used.
-    pub fn new(slots: usize, payload: usize) -> io::Result<Memory> {
+    /// Room for `slots` payloads of `payload` bytes, and addresses for `spare` more. Pages cost nothing until they are
+    /// used.
+    pub fn new(slots: usize, spare: usize, payload: usize) -> io::Result<Memory> {
         let stride = PAGE + payload.next_multiple_of(PAGE);
-        let len = (stride * slots).max(PAGE);
-        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let len = (stride * (slots + spare)).max(PAGE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: an anonymous mapping at an address of the kernel's choice.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags | libc::MAP_NORESERVE, -1, 0) };
-        match NonNull::new(base.cast::<u8>()) {
-            Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Ok(Memory { base, len, stride }),
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+        let memory = match NonNull::new(base.cast::<u8>()) {
+            Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Memory { base, len, stride },
+            _ => return Err(io::Error::last_os_error()),
+        };
+        memory.open(0, slots)?;
+        Ok(memory)
+    }
+
+    /// Makes memory of the addresses of `count` slots from `first` on.
+    pub fn open(&self, first: usize, count: usize) -> io::Result<()> {
+        let (start, len) = (first * self.stride, count * self.stride);
+        if start + len > self.len {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: within the mapping; access is only added.
+        match unsafe { libc::mprotect(self.base.add(start).as_ptr().cast(), len, libc::PROT_READ | libc::PROT_WRITE) } {
+            0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// The slots, each to be used by one holder.
+    /// The slots, each to be used by one holder, and spare ones not before they are opened.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> {
         (0..self.len / self.stride).map(|at| Slot {
             // SAFETY: within the mapping, which the slot's lifetime keeps.

@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::core::config::IoMode;
 use crate::core::host::Suid;
 use crate::ops::Answer;
-use crate::protocol::Reply;
+use crate::protocol::{Errno, Reply};
 use crate::stats::Recorder;
 use crate::sys::{creds, fs::Linux};
 
@@ -23,7 +23,7 @@ use super::files::Files;
 use super::helpers::Helpers;
 use super::mailbox::Mailbox;
 use super::policy::{Call, Way, way};
-use super::slot::{Slot, Via};
+use super::slot::{Memory, Slot, Via};
 
 /// What a ring says: 128-byte submissions, as FUSE-over-io_uring needs them.
 pub type Ring = IoUring<squeue::Entry128, cqueue::Entry>;
@@ -106,6 +106,15 @@ impl Shared {
 type Personalities = RefCell<VecDeque<(Suid, u16)>>;
 const PERSONALITIES: usize = 32;
 
+/// Where requests come from that wait for another client.
+struct Parked {
+    via: Via,
+    /// How many wait.
+    requests: usize,
+    /// Slots that were opened in their stead.
+    spare: usize,
+}
+
 /// One thread's share of the engine.
 pub struct Worker<'m> {
     // First, to be dropped before the memory that it was told of.
@@ -114,6 +123,10 @@ pub struct Worker<'m> {
     pub slots: Vec<Slot<'m>>,
     /// Replies under way to /dev/fuse that give something to the kernel.
     given: RefCell<Vec<Option<Answer<'m>>>>,
+    /// So many of the slots are in use; the rest is spare.
+    open: Cell<usize>,
+    memory: &'m Memory,
+    parked: RefCell<Vec<Parked>>,
     /// Its place among the workers.
     pub number: usize,
     /// The tables.
@@ -152,8 +165,12 @@ pub struct Parts<'m> {
     pub shared: &'m Shared,
     /// This worker's /dev/fuse; the ring's file table keeps it from here on.
     pub device: OwnedFd,
-    /// See [`Worker`].
-    pub slots: Vec<Slot<'m>>,
+    /// Where the slots are.
+    pub memory: &'m Memory,
+    /// How many are open from the start.
+    pub open: usize,
+    /// How many more there may be.
+    pub spare: usize,
     /// See [`Worker`].
     pub recorder: Arc<Recorder>,
 }
@@ -161,7 +178,8 @@ pub struct Parts<'m> {
 impl<'m> Worker<'m> {
     /// Makes the ring on the thread that will use it.
     pub fn new(parts: Parts<'m>) -> io::Result<Worker<'m>> {
-        let Parts { number, core, host, shared, device, slots, recorder } = parts;
+        let Parts { number, core, host, shared, device, memory, open, spare, recorder } = parts;
+        let slots: Vec<Slot<'m>> = memory.slots().take(open + spare).collect();
         let ring = new_ring(ENTRIES)?;
         let submitter = ring.submitter();
         // The kernel's bound is RLIMIT_NOFILE, of which the budget is a part.
@@ -177,6 +195,9 @@ impl<'m> Worker<'m> {
             ring: RefCell::new(ring),
             given,
             slots,
+            open: Cell::new(open),
+            memory,
+            parked: RefCell::default(),
             number,
             core,
             helpers: Helpers::new(Arc::clone(&host)),
@@ -286,6 +307,57 @@ impl<'m> Worker<'m> {
     /// A request is in service.
     pub fn began(&self) {
         self.busy.set(self.busy.get() + 1);
+    }
+
+    /// Slots that may hold a request.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// A slot's request waits for another client, whose request must find a slot free: another is opened unless one is
+    /// left from before. ENOLCK if there is no more.
+    pub fn park(&self, at: usize) -> Result<(), Errno> {
+        let via = self.slots.get(at).ok_or(Errno::EIO)?.via.get();
+        let mut all = self.parked.borrow_mut();
+        let parked = match all.iter().position(|parked| parked.via == via) {
+            Some(found) => &mut all[found],
+            None => {
+                all.push(Parked { via, requests: 0, spare: 0 });
+                all.last_mut().ok_or(Errno::EIO)?
+            }
+        };
+        if parked.requests == parked.spare {
+            let spare = self.open.get();
+            if spare == self.slots.len() || self.memory.open(spare, 1).is_err() {
+                return Err(Errno::ENOLCK);
+            }
+            self.open.set(spare + 1);
+            parked.spare += 1;
+            match via {
+                Via::Queue(qid) => self.offer(spare, qid),
+                Via::Device => self.slot_is_free(spare),
+            }
+        }
+        parked.requests += 1;
+        Ok(())
+    }
+
+    /// The wait is over.
+    pub fn unpark(&self, at: usize) {
+        let Some(via) = self.slots.get(at).map(|slot| slot.via.get()) else { return };
+        if let Some(parked) = self.parked.borrow_mut().iter_mut().find(|parked| parked.via == via) {
+            parked.requests = parked.requests.saturating_sub(1);
+        }
+    }
+
+    /// Ends the waits of clients when nobody can end them otherwise: what they wait for comes by no queue any more.
+    pub fn end_waits(&self) {
+        let waiting = |parked: &&Parked| matches!(parked.via, Via::Queue(_));
+        let in_queues: usize = self.parked.borrow().iter().filter(waiting).map(|parked| parked.requests).sum();
+        let deserted = self.entries.get() == in_queues && self.dev_fuse.is_gone();
+        if deserted || self.shared.stop.load(Ordering::SeqCst) {
+            self.core.waits.close();
+        }
     }
 
     fn ended(&self) {

@@ -19,6 +19,7 @@ use ptfs::core::config::Config;
 use ptfs::core::handles::File;
 use ptfs::core::host::{DirBatch, FileHandle, Host, Making, Result};
 use ptfs::core::ids::{HostFd, NodeId};
+use ptfs::core::locks::{Cancel, Lock};
 use ptfs::core::nodes::Closing;
 use ptfs::ops::{Answer, Os, engine, serve};
 use ptfs::protocol::abi::{EntryOut, Kstatfs};
@@ -376,6 +377,27 @@ impl Host for Fake {
     fn removexattr(&self, _: HostFd, _: &CStr) -> Result<()> {
         unreachable!("no test asks for it")
     }
+    fn lock(&self, _: HostFd, _: &Lock) -> Result<()> {
+        unreachable!("no test asks for it")
+    }
+    fn lock_wait(&self, _: HostFd, _: &Lock, _: &Cancel) -> Result<()> {
+        unreachable!("no test asks for it")
+    }
+    fn lock_in_the_way(&self, _: HostFd, _: &Lock) -> Result<Option<Lock>> {
+        unreachable!("no test asks for it")
+    }
+    fn locks_of(&self, _: HostFd) -> Result<Vec<Lock>> {
+        unreachable!("no test asks for it")
+    }
+    fn access(&self, _: &Caller, _: HostFd, _: u32) -> Result<()> {
+        unreachable!("no test asks for it")
+    }
+    fn poll(&self, _: HostFd, _: u32) -> Result<u32> {
+        unreachable!("no test asks for it")
+    }
+    fn ioctl(&self, _: HostFd, _: u32, _: &mut [u8]) -> Result<u32> {
+        unreachable!("no test asks for it")
+    }
 }
 
 /// How the host lets files be reached whose descriptor was given up.
@@ -515,6 +537,9 @@ impl Os for Door<'_> {
         &self.0.host
     }
     async fn offload<R: Send + 'static>(&self, f: impl FnOnce(&Fake) -> Result<R> + Send + 'static) -> Result<R> {
+        f(&self.0.host)
+    }
+    async fn park<R: Send + 'static>(&self, f: impl FnOnce(&Fake) -> Result<R> + Send + 'static) -> Result<R> {
         f(&self.0.host)
     }
     fn fill<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {

@@ -66,6 +66,7 @@ fn entry() -> EntryOut {
 
 #[test]
 fn every_reply_is_its_golden_bytes() {
+    let lk = FileLock { start: 1, end: i64::MAX as u64, r#type: 1, pid: 4242 };
     let open = OpenOut { fh: 5, open_flags: FOPEN_KEEP_CACHE, backing_id: 0 };
     let statx = StatxOut { attr_valid: 1, stat: Statx { mask: 0xfff, ..Statx::default() }, ..StatxOut::default() };
     let statfs = StatfsOut { st: Kstatfs { blocks: 7, namelen: 255, ..Kstatfs::default() } };
@@ -92,6 +93,8 @@ fn every_reply_is_its_golden_bytes() {
         (Reply::Statfs(statfs), "60000000 00000000", "07*1 00*7 00*32 00000000 ff000000 00*32"),
         (Reply::Xattr(GetxattrOut { size: 3, padding: 0 }), "18000000 00000000", "03000000 00000000"),
         (Reply::Lseek(LseekOut { offset: 1 << 32 }), "18000000 00000000", "0000000001000000"),
+        (Reply::Lock(LkOut { lk }), "28000000 00000000", "0100000000000000 ffffffffffffff7f 01000000 92100000"),
+        (Reply::Poll(PollOut { revents: 5, padding: 0 }), "18000000 00000000", "05000000 00000000"),
         (Reply::Copied(CopyFileRangeOut { bytes_copied: 1 << 32 }), "18000000 00000000", "0000000001000000"),
         (Reply::Init(init), "50000000 00000000", "07000000 2d000000 00*16 01000000 00*36"),
     ];
@@ -119,6 +122,12 @@ fn replies_without_a_body_of_their_own() {
     assert_eq!(&payload, b"data", "the bytes lie there already");
     assert_eq!(Reply::Payload(3).header(UNIQUE, 3), OutHeader { len: 19, error: 0, unique: UNIQUE.0 });
     assert_eq!(Reply::Payload(5).encode(&mut payload), Err(Errno::EIO));
+
+    let mut payload = [0xee; 20];
+    let ioctl = IoctlOut { result: 1, flags: 2, in_iovs: 3, out_iovs: 4 };
+    assert_eq!(Reply::Ioctl(ioctl, 3).encode(&mut payload), Ok(19));
+    assert_eq!(payload.as_slice(), hex("01000000 02000000 03000000 04000000 ee*4"));
+    assert_eq!(Reply::Ioctl(ioctl, 5).encode(&mut payload), Err(Errno::EIO));
 }
 
 #[test]

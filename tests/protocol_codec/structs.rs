@@ -563,6 +563,96 @@ golden! {
         1112131415161718 | lock_owner
     "
 
+    FileLock {
+        start: 0x807060504030201,
+        end: 0x100f0e0d0c0b0a09,
+        r#type: 0x14131211,
+        pid: 0x18171615,
+    } = "
+        0102030405060708 | start
+        090a0b0c0d0e0f10 | end
+        11121314 | type
+        15161718 | pid
+    "
+
+    AccessIn {
+        mask: 0x4030201,
+        padding: 0x8070605,
+    } = "
+        01020304 | mask
+        05060708 | padding
+    "
+
+    PollIn {
+        fh: 0x807060504030201,
+        kh: 0x100f0e0d0c0b0a09,
+        flags: 0x14131211,
+        events: 0x18171615,
+    } = "
+        0102030405060708 | fh
+        090a0b0c0d0e0f10 | kh
+        11121314 | flags
+        15161718 | events
+    "
+
+    PollOut {
+        revents: 0x4030201,
+        padding: 0x8070605,
+    } = "
+        01020304 | revents
+        05060708 | padding
+    "
+
+    IoctlIn {
+        fh: 0x807060504030201,
+        flags: 0xc0b0a09,
+        cmd: 0x100f0e0d,
+        arg: 0x1817161514131211,
+        in_size: 0x1c1b1a19,
+        out_size: 0x201f1e1d,
+    } = "
+        0102030405060708 | fh
+        090a0b0c | flags
+        0d0e0f10 | cmd
+        1112131415161718 | arg
+        191a1b1c | in_size
+        1d1e1f20 | out_size
+    "
+
+    IoctlOut {
+        result: 0x4030201,
+        flags: 0x8070605,
+        in_iovs: 0xc0b0a09,
+        out_iovs: 0x100f0e0d,
+    } = "
+        01020304 | result
+        05060708 | flags
+        090a0b0c | in_iovs
+        0d0e0f10 | out_iovs
+    "
+
+    LkIn {
+        fh: 0x807060504030201,
+        owner: 0x100f0e0d0c0b0a09,
+        lk: FileLock {
+            start: 0x1817161514131211,
+            end: 0x201f1e1d1c1b1a19,
+            r#type: 0x24232221,
+            pid: 0x28272625,
+        },
+        lk_flags: 0x2c2b2a29,
+        padding: 0x302f2e2d,
+    } = "
+        0102030405060708 | fh
+        090a0b0c0d0e0f10 | owner
+        1112131415161718 | lk.start
+        191a1b1c1d1e1f20 | lk.end
+        21222324 | lk.type
+        25262728 | lk.pid
+        292a2b2c | lk_flags
+        2d2e2f30 | padding
+    "
+
     ReadIn {
         fh: 0x807060504030201,
         offset: 0x100f0e0d0c0b0a09,

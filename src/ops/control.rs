@@ -1,0 +1,79 @@
+//! ACCESS, POLL and IOCTL.
+
+use crate::core::Core;
+use crate::core::host::{Host, Result};
+use crate::core::ids::{Fh, NodeId};
+use crate::protocol::abi::{IoctlOut, PollOut};
+use crate::protocol::{Caller, Errno, Reply};
+
+use super::answer::Answer;
+use super::os::Os;
+use super::reach::reach;
+
+/// The commands that are passed on: what they act on is the file, and what they say holds no address. `linux/fs.h` and
+/// `linux/fsverity.h`, as architectures with the generic encoding have them.
+const KNOWN: [u32; 7] = [
+    0x8008_6601, // FS_IOC_GETFLAGS
+    0x4008_6602, // FS_IOC_SETFLAGS
+    0x8008_7601, // FS_IOC_GETVERSION
+    0x801c_581f, // FS_IOC_FSGETXATTR
+    0x401c_5820, // FS_IOC_FSSETXATTR
+    0x4080_6685, // FS_IOC_ENABLE_VERITY; the host finds salt and signature behind the struct
+    0xc004_6686, // FS_IOC_MEASURE_VERITY
+];
+/// More than any of them needs, salt and signature included.
+const LARGEST: u32 = 1 << 16;
+
+/// ACCESS: not asked where the kernel checks permissions itself.
+pub async fn access<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    caller: Caller,
+    nodeid: NodeId,
+    mask: u32,
+) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let fd = node.fd;
+    os.offload(move |host| host.access(&caller, fd, mask)).await?;
+    Ok(Reply::Ok.into())
+}
+
+/// POLL: what the host's file is ready for now.
+pub async fn poll<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, events: u32) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    let revents = os.host().poll(file.fd(), events)?;
+    Ok(Reply::Poll(PollOut { revents, ..Default::default() }).into())
+}
+
+/// IOCTL. ENOTTY for what is not known here, as the host answers to what it does not know.
+pub async fn ioctl<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    fh: Fh,
+    command: u32,
+    data: &[u8],
+    out_size: u32,
+) -> Result<Answer<'c>> {
+    let file = core.handles.get(fh)?;
+    if !KNOWN.contains(&command) {
+        return Err(Errno::ENOTTY);
+    }
+    // The size in the command is the least that the host may read or write.
+    let least = command >> 16 & 0x3fff;
+    let size = out_size.max(data.len() as u32).max(least);
+    if size > LARGEST {
+        return Err(Errno::EINVAL);
+    }
+    let mut argument = data.to_vec();
+    argument.resize(size as usize, 0);
+    let fd = file.fd();
+    let (result, argument) =
+        os.offload(move |host| host.ioctl(fd, command, &mut argument).map(|result| (result, argument))).await?;
+    let out = &argument[..out_size as usize];
+    os.fill(|buf| {
+        let room = buf.get_mut(size_of::<IoctlOut>()..).and_then(|buf| buf.get_mut(..out.len()));
+        room.ok_or(Errno::EIO)?.copy_from_slice(out);
+        let reply = IoctlOut { result: result as i32, ..Default::default() };
+        Ok(Reply::Ioctl(reply, out_size).into())
+    })
+}

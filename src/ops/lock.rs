@@ -1,0 +1,249 @@
+//! GETLK, SETLK, SETLKW: locks of fcntl(2) and flock(2), passed on to the host.
+
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::core::handles::File;
+use crate::core::host::{Host, Result};
+use crate::core::ids::{Fh, HostFd, NodeId, Unique};
+use crate::core::locks::{Holder, Key, Lock, LockType, Wanted};
+use crate::core::nodes::Closing;
+use crate::protocol::abi::{FileLock, LkOut};
+use crate::protocol::{Errno, Reply};
+
+use super::answer::Answer;
+use super::data::{O_APPEND, O_WRONLY};
+use super::os::Os;
+
+/// `F_RDLCK`, `F_WRLCK` and `F_UNLCK` of Linux, whose protocol this is.
+const TYPES: [LockType; 3] = [LockType::Read, LockType::Write, LockType::Unlock];
+const O_RDONLY: u32 = 0;
+const O_RDWR: u32 = 2;
+/// So many owners are followed from one who waits to the next, as the kernel does (`MAX_DEADLK_ITERATIONS`).
+const MOST_IN_A_RING: usize = 10;
+
+/// What the three ask.
+pub struct Ask {
+    /// An open file of the owner's.
+    pub fh: Fh,
+    /// `fuse_lk_in.owner`.
+    pub owner: u64,
+    /// The lock.
+    pub lk: FileLock,
+    /// Of flock(2).
+    pub flock: bool,
+}
+
+impl Ask {
+    fn key(&self, nodeid: NodeId) -> Key {
+        Key { nodeid, owner: self.owner, flock: self.flock }
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        let kind = *TYPES.get(self.lk.r#type as usize).ok_or(Errno::EINVAL)?;
+        let FileLock { start, end, .. } = self.lk;
+        Ok(Lock { kind, start, end: end.min(Lock::END), pid: None, flock: self.flock })
+    }
+}
+
+/// On the spot where that waits for nothing but memory.
+async fn quick<O: Os, R: Send + 'static>(
+    core: &Core,
+    os: &O,
+    f: impl FnOnce(&O::Host) -> Result<R> + Send + 'static,
+) -> Result<R> {
+    if core.devices.all_local() { f(os.host()) } else { os.offload(f).await }
+}
+
+async fn set<O: Os>(core: &Core, os: &O, holder: &Holder, lock: Lock) -> Result<()> {
+    let fd = holder.fd();
+    quick(core, os, move |host| host.lock(fd, &lock)).await
+}
+
+async fn held_by<O: Os>(core: &Core, os: &O, holder: &Holder) -> Result<Vec<Lock>> {
+    let fd = holder.fd();
+    quick(core, os, move |host| host.locks_of(fd)).await
+}
+
+/// Closes a description that nobody uses any more.
+fn let_go<O: Os>(os: &O, holder: Arc<Holder>) {
+    if let Some(holder) = Arc::into_inner(holder) {
+        os.close(Closing { fd: HostFd(holder.into_file().into_raw_fd()), may_block: true });
+    }
+}
+
+/// GETLK.
+pub async fn getlk<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, ask: Ask) -> Result<Answer<'c>> {
+    let (file, lock, key) = (core.handles.get(ask.fh)?, ask.lock()?, ask.key(nodeid));
+    let holder = core.locks.get(&key);
+    // No lock is on the file's own description, so that for it all others' are in the way.
+    let fd = holder.as_ref().map_or(file.fd(), |holder| holder.fd());
+    let found = quick(core, os, move |host| host.lock_in_the_way(fd, &lock)).await?;
+    let lk = match found {
+        None => FileLock { r#type: 2, ..ask.lk },
+        Some(found) => {
+            let pid = match found.pid {
+                Some(pid) => pid,
+                None => owner_of(core, os, &key, &found).await.map_or(0, |holder| holder.pid),
+            };
+            FileLock { start: found.start, end: found.end, r#type: found.kind as u32, pid }
+        }
+    };
+    Ok(Reply::Lock(LkOut { lk }).into())
+}
+
+/// Which client another's lock on the file is.
+async fn owner_of<O: Os>(core: &Core, os: &O, key: &Key, found: &Lock) -> Option<Arc<Holder>> {
+    for other in core.locks.others(key) {
+        let held = held_by(core, os, &other).await.unwrap_or_default();
+        if held.iter().any(|lock| lock.kind == found.kind && lock.overlaps(found)) {
+            return Some(other);
+        }
+    }
+    None
+}
+
+/// SETLK and SETLKW (`wait`).
+pub async fn setlk<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    unique: Unique,
+    nodeid: NodeId,
+    ask: Ask,
+    wait: bool,
+) -> Result<Answer<'c>> {
+    let (file, lock, key) = (core.handles.get(ask.fh)?, ask.lock()?, ask.key(nodeid));
+    if lock.kind == LockType::Unlock {
+        let Some(holder) = core.locks.get(&key) else { return Ok(Reply::Ok.into()) };
+        set(core, os, &holder, lock).await?;
+        if lock.is_whole() {
+            core.locks.remove_idle(holder).into_iter().for_each(|holder| let_go(os, holder));
+        }
+        return Ok(Reply::Ok.into());
+    }
+    let holder = holder(core, os, key, &file, &ask, lock.kind).await?;
+    match set(core, os, &holder, lock).await {
+        Err(Errno::EAGAIN) if wait => wait_for(core, os, unique, holder, lock).await?,
+        Err(Errno::EAGAIN) if in_flight(core, &key) => {
+            // RELEASE comes some time after close(2), and what was closed holds its locks until then.
+            let fd = holder.fd();
+            os.offload(move |host| {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                host.lock(fd, &lock)
+            })
+            .await?;
+        }
+        done => done?,
+    }
+    Ok(Reply::Ok.into())
+}
+
+/// Whether the one in the way may be a client who has closed the file.
+fn in_flight(core: &Core, key: &Key) -> bool {
+    key.flock && !core.locks.others(key).is_empty()
+}
+
+/// The owner's description, fit for such a lock.
+async fn holder<O: Os>(
+    core: &Core,
+    os: &O,
+    key: Key,
+    file: &File<'_>,
+    ask: &Ask,
+    kind: LockType,
+) -> Result<Arc<Holder>> {
+    let old = core.locks.get(&key);
+    if let Some(holder) = &old
+        && holder.permits(kind)
+    {
+        return Ok(Arc::clone(holder));
+    }
+    if core.nodes.pinned_fds() + core.in_use() >= core.config.fd_budget {
+        return Err(Errno::ENOLCK);
+    }
+    let write = file.writable() || old.as_ref().is_some_and(|old| old.mode.1);
+    let (description, mode) = describe(os, file.fd(), write).await?;
+    if let Some(old) = &old {
+        // Taken anew before they are let go of, so that nobody comes between.
+        let fd = HostFd(description.as_raw_fd());
+        for lock in held_by(core, os, old).await? {
+            // Only read locks can be in the way of read locks, so that he gets what he had.
+            quick(core, os, move |host| host.lock(fd, &lock)).await?;
+        }
+    }
+    let (holder, spare) = core.locks.put(Holder::new(key, ask.fh, ask.lk.pid, mode, description), old.as_ref());
+    drop(old);
+    spare.into_iter().for_each(|spare| let_go(os, spare));
+    file.locks();
+    if holder.permits(kind) { Ok(holder) } else { Err(Errno::EBADF) }
+}
+
+/// Opens a description of the file: with both rights where one is to write, so that it takes locks of either kind.
+async fn describe<O: Os>(os: &O, file: HostFd, write: bool) -> Result<(std::os::fd::OwnedFd, (bool, bool))> {
+    if !write {
+        return Ok((os.open(file, O_RDONLY).await?, (true, false)));
+    }
+    let mut refused = None;
+    // The host may have the file for appending only, or let the daemon's user write but not read.
+    for (flags, read) in [(O_RDWR, true), (O_RDWR | O_APPEND, true), (O_WRONLY, false), (O_WRONLY | O_APPEND, false)] {
+        match os.open(file, flags).await {
+            Ok(description) => return Ok((description, (read, true))),
+            Err(errno) => refused = refused.or(Some(errno)),
+        }
+    }
+    Err(refused.unwrap_or(Errno::EBADF))
+}
+
+async fn wait_for<O: Os>(core: &Core, os: &O, unique: Unique, holder: Arc<Holder>, lock: Lock) -> Result<()> {
+    let wanted = Wanted { holder, lock };
+    // As on the host, where flock(2) knows no such thing.
+    if !lock.flock && is_ring(core, os, &wanted).await {
+        return Err(Errno::EDEADLK);
+    }
+    let holder = Arc::clone(&wanted.holder);
+    let wait = core.waits.begin(unique, wanted);
+    let cancel = wait.cancel();
+    os.park(move |host| host.lock_wait(holder.fd(), &lock, &cancel)).await
+}
+
+/// Whether the one who has the lock waits, perhaps by way of others, for the one who wants it.
+async fn is_ring<O: Os>(core: &Core, os: &O, wanted: &Wanted) -> bool {
+    let owner = wanted.holder.key.owner;
+    let mut next = wanted.clone();
+    for _ in 0..MOST_IN_A_RING {
+        let (fd, lock) = (next.holder.fd(), next.lock);
+        let Ok(Some(found)) = quick(core, os, move |host| host.lock_in_the_way(fd, &lock)).await else { return false };
+        if found.pid.is_some() {
+            return false; // a process of the host
+        }
+        let Some(other) = owner_of(core, os, &next.holder.key, &found).await else { return false };
+        if other.key.owner == owner {
+            return true;
+        }
+        match core.waits.of_owner(other.key.owner).into_iter().find(|wanted| !wanted.lock.flock) {
+            Some(wanted) => next = wanted,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// FLUSH: whoever closes a file, however often it is open, loses all his locks of fcntl(2) on it.
+pub async fn flushed<O: Os>(core: &Core, os: &O, nodeid: NodeId, owner: u64) {
+    if core.locks.is_empty() {
+        return;
+    }
+    let Some(holder) = core.locks.get(&Key { nodeid, owner, flock: false }) else { return };
+    // A lock that cannot be taken back goes with its description.
+    let _ = set(core, os, &holder, Lock::none(false)).await;
+    core.locks.remove_idle(holder).into_iter().for_each(|holder| let_go(os, holder));
+}
+
+/// RELEASE: the locks that were taken through the file, which by then are flock(2)'s and those of open files.
+pub async fn released<O: Os>(core: &Core, os: &O, nodeid: NodeId, fh: Fh) {
+    for holder in core.locks.remove_of(nodeid, fh) {
+        let _ = set(core, os, &holder, Lock::none(holder.key.flock)).await;
+        let_go(os, holder);
+    }
+}
