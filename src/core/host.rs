@@ -184,6 +184,8 @@ pub trait Host: Send + Sync + 'static {
     fn lock(&self, file: HostFd, lock: &Lock) -> Result<()>;
     /// [`Host::lock`] that waits for others; EINTR when `cancel` ends that.
     fn lock_wait(&self, file: HostFd, lock: &Lock, cancel: &Cancel) -> Result<()>;
+    /// Whether a signal waits for that thread, which it cannot be told of before its call ends.
+    fn has_signal(&self, thread: u32) -> bool;
     /// A lock of others that is in the way of this one.
     fn lock_in_the_way(&self, file: HostFd, lock: &Lock) -> Result<Option<Lock>>;
     /// The locks that the open file description holds.

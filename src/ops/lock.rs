@@ -104,11 +104,11 @@ async fn owner_of<O: Os>(core: &Core, os: &O, key: &Key, found: &Lock) -> Option
     None
 }
 
-/// SETLK and SETLKW (`wait`).
+/// SETLK and SETLKW (`wait`), by a request of a thread.
 pub async fn setlk<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    unique: Unique,
+    by: (Unique, u32),
     nodeid: NodeId,
     ask: Ask,
     wait: bool,
@@ -124,7 +124,7 @@ pub async fn setlk<'c, O: Os>(
     }
     let holder = holder(core, os, key, &file, &ask, lock.kind).await?;
     match set(core, os, &holder, lock).await {
-        Err(Errno::EAGAIN) if wait => wait_for(core, os, unique, holder, lock).await?,
+        Err(Errno::EAGAIN) if wait => wait_for(core, os, by, holder, lock).await?,
         Err(Errno::EAGAIN) if in_flight(core, &key) => {
             // RELEASE comes some time after close(2), and what was closed holds its locks until then.
             let fd = holder.fd();
@@ -174,7 +174,11 @@ async fn holder<O: Os>(
     }
     let (holder, spare) = core.locks.put(Holder::new(key, ask.fh, ask.lk.pid, mode, description), old.as_ref());
     drop(old);
-    spare.into_iter().for_each(|spare| let_go(os, spare));
+    if let Some(spare) = spare {
+        // Closing it may take a while.
+        let _ = set(core, os, &spare, Lock::none(key.flock)).await;
+        let_go(os, spare);
+    }
     file.locks();
     if holder.permits(kind) { Ok(holder) } else { Err(Errno::EBADF) }
 }
@@ -195,7 +199,13 @@ async fn describe<O: Os>(os: &O, file: HostFd, write: bool) -> Result<(std::os::
     Err(refused.unwrap_or(Errno::EBADF))
 }
 
-async fn wait_for<O: Os>(core: &Core, os: &O, unique: Unique, holder: Arc<Holder>, lock: Lock) -> Result<()> {
+async fn wait_for<O: Os>(
+    core: &Core,
+    os: &O,
+    (unique, pid): (Unique, u32),
+    holder: Arc<Holder>,
+    lock: Lock,
+) -> Result<()> {
     let wanted = Wanted { holder, lock };
     // As on the host, where flock(2) knows no such thing.
     if !lock.flock && is_ring(core, os, &wanted).await {
@@ -203,6 +213,11 @@ async fn wait_for<O: Os>(core: &Core, os: &O, unique: Unique, holder: Arc<Holder
     }
     let holder = Arc::clone(&wanted.holder);
     let wait = core.waits.begin(unique, wanted);
+    // FUSE-over-io_uring tells nothing of a signal that came before the request was taken off its queue, and whoever was
+    // interrupted once is deaf to all that comes later.
+    if os.host().has_signal(pid) {
+        return Err(Errno::EINTR);
+    }
     let cancel = wait.cancel();
     os.park(move |host| host.lock_wait(holder.fd(), &lock, &cancel)).await
 }

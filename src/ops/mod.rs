@@ -66,7 +66,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
 
         Op::Getlk { fh, owner, lk, flock } => lock::getlk(core, os, nodeid, Ask { fh, owner, lk, flock }).await,
         Op::Setlk { fh, owner, lk, flock, wait } => {
-            lock::setlk(core, os, unique, nodeid, Ask { fh, owner, lk, flock }, wait).await
+            lock::setlk(core, os, (unique, caller.pid), nodeid, Ask { fh, owner, lk, flock }, wait).await
         }
         Op::Interrupt { unique } => {
             core.waits.interrupt(unique);

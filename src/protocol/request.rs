@@ -24,7 +24,7 @@ pub struct Caller {
     pub uid: u32,
     /// Filesystem gid.
     pub gid: u32,
-    /// Thread group id in the daemon's pid namespace, 0 where it has none.
+    /// The thread, in the pid namespace of the mount; 0 where it has no number there.
     pub pid: u32,
     /// The one supplementary group that matters at creation (`FUSE_EXT_GROUPS`): the parent's, if the caller is in it.
     pub supp_gid: Option<u32>,

@@ -498,6 +498,10 @@ impl Host for Linux {
         lock::wait(file, lock, cancel)
     }
 
+    fn has_signal(&self, thread: u32) -> bool {
+        lock::has_signal(thread)
+    }
+
     fn lock_in_the_way(&self, file: HostFd, lock: &Lock) -> Result<Option<Lock>> {
         lock::in_the_way(file, lock)
     }

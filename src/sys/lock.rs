@@ -93,6 +93,16 @@ fn parse(line: &str) -> Option<Lock> {
     Some(Lock { kind, start: start.parse().ok()?, end, pid: None, flock: class == "FLOCK" })
 }
 
+/// Whether a signal that it has not blocked waits for a thread (proc_pid_status(5)).
+pub fn has_signal(thread: u32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{thread}/status")) else { return false };
+    let set = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        u64::from_str_radix(line.trim(), 16).unwrap_or_default()
+    };
+    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+}
+
 /// The signal that ends a wait. Its default is to be ignored, so that a stray one does no harm.
 const WAKE: c_int = libc::SIGURG;
 

@@ -389,6 +389,9 @@ impl Host for Fake {
     fn locks_of(&self, _: HostFd) -> Result<Vec<Lock>> {
         unreachable!("no test asks for it")
     }
+    fn has_signal(&self, _: u32) -> bool {
+        unreachable!("no test asks for it")
+    }
     fn access(&self, _: &Caller, _: HostFd, _: u32) -> Result<()> {
         unreachable!("no test asks for it")
     }
