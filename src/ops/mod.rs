@@ -123,7 +123,8 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
             list.iter().for_each(|(nodeid, nlookup)| core.nodes.forget(nodeid, nlookup));
             Ok(Reply::None.into())
         }
-        Op::Destroy => Ok(Reply::Ok.into()),
+        // Asked for by the engine, which wants no more than a request.
+        Op::NotifyReply | Op::Destroy => Ok(Reply::Ok.into()),
         // INIT comes once, before any engine runs.
         Op::Init(_) => Err(Errno::EIO),
         Op::Unsupported { .. } => Err(Errno::ENOSYS),

@@ -503,6 +503,15 @@ wire! {
         request_timeout: u16,
         unused: [u16; 11],
     }
+    /// `FUSE_NOTIFY_RETRIEVE`: asks the kernel for cached data, which comes as NOTIFY_REPLY.
+    NotifyRetrieveOut = 32 {
+        /// The `unique` of that request.
+        notify_unique: u64,
+        nodeid: u64,
+        offset: u64,
+        size: u32,
+        padding: u32,
+    }
     /// INTERRUPT.
     InterruptIn = 8 {
         unique: u64,
@@ -698,6 +707,9 @@ constants! { u32, "";
 
     /// [`LkIn::lk_flags`]: flock(2), not fcntl(2).
     FUSE_LK_FLOCK = 1 << 0,
+
+    /// [`OutHeader::error`] of a message that answers no request: [`NotifyRetrieveOut`] follows.
+    FUSE_NOTIFY_RETRIEVE = 5,
 
     /// `getattr_flags`: `fh` is valid.
     FUSE_GETATTR_FH = 1 << 0,

@@ -293,6 +293,10 @@ fn decode_op<'a>(opcode: u32, args: &mut Args<'a>) -> Result<Op<'a>, DecodeError
             args.ignore();
             Op::Init(args.init()?)
         }
+        opcode::NOTIFY_REPLY => {
+            args.ignore();
+            Op::NotifyReply
+        }
         opcode::DESTROY => Op::Destroy,
         _ => {
             args.ignore();

@@ -260,6 +260,8 @@ pub enum Op<'a> {
     Interrupt {
         unique: Unique,
     },
+    /// What `FUSE_NOTIFY_RETRIEVE` asked for.
+    NotifyReply,
     /// INIT; its arguments go to [`super::init::negotiate`].
     Init(super::abi::InitIn),
     Destroy,

@@ -71,6 +71,7 @@ op_kinds!(
     Lseek = "LSEEK",
     CopyFileRange = "COPY_FILE_RANGE",
     Interrupt = "INTERRUPT",
+    NotifyReply = "NOTIFY_REPLY",
     Init = "INIT",
     Destroy = "DESTROY",
     Unsupported = "UNSUPPORTED",

@@ -93,14 +93,17 @@ fn parse(line: &str) -> Option<Lock> {
     Some(Lock { kind, start: start.parse().ok()?, end, pid: None, flock: class == "FLOCK" })
 }
 
-/// Whether a signal that it has not blocked waits for a thread (proc_pid_status(5)).
+/// Whether a signal has interrupted a thread's call, or is about to (proc_pid_status(5)). One that is for the whole
+/// process may be another thread's to take; whoever it interrupts waits as state D has it, in FUSE.
 pub fn has_signal(thread: u32) -> bool {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{thread}/status")) else { return false };
     let set = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         u64::from_str_radix(line.trim(), 16).unwrap_or_default()
     };
-    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+    let alone = text.lines().any(|line| line == "Threads:\t1");
+    let pending = set("SigPnd:") | if alone { set("ShdPnd:") } else { 0 };
+    pending & !set("SigBlk:") != 0 || text.lines().any(|line| line.starts_with("State:\tD"))
 }
 
 /// The signal that ends a wait. Its default is to be ignored, so that a stray one does no harm.

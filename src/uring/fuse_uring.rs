@@ -5,14 +5,17 @@
 
 use std::io;
 
-use io_uring::squeue;
-use zerocopy::IntoBytes;
+use io_uring::{opcode, squeue};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::protocol::Reply;
-use crate::protocol::abi::{FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER, OutHeader, UringReqHeader};
+use crate::protocol::abi::{
+    FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER, FUSE_NOTIFY_RETRIEVE, InHeader, NotifyRetrieveOut,
+    OutHeader, UringReqHeader,
+};
 
 use super::slot::{Slot, Via};
-use super::worker::{Event, Tag, Worker};
+use super::worker::{DEVICE, Event, Tag, Worker};
 
 /// The 128 bytes of a command. The crate's builder cannot set `len`, which REGISTER needs.
 #[repr(C)]
@@ -85,6 +88,27 @@ impl Worker<'_> {
         command.len = 2;
         self.push(command.entry());
         self.entries.set(self.entries.get() + 1);
+    }
+
+    /// Has the kernel look at this CPU's queue. Requests that came while every entry was taken are fetched only behind a
+    /// reply: if those entries are parked now, none leaves, and a new entry serves new requests alone. So a request is
+    /// asked for, whose reply fetches the next.
+    pub fn knock(&self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        // SAFETY: the entry is ours, as its request is in service.
+        let Ok((header, _)) = InHeader::read_from_prefix(&unsafe { slot.uring_header() }.in_out) else { return };
+        let retrieve = NotifyRetrieveOut {
+            // No request of the kernel's own has such a number.
+            notify_unique: header.unique | 1 << 62,
+            nodeid: header.nodeid,
+            ..NotifyRetrieveOut::default()
+        };
+        let mut note = [0; size_of::<OutHeader>() + size_of::<NotifyRetrieveOut>()];
+        let header = OutHeader { len: note.len() as u32, error: FUSE_NOTIFY_RETRIEVE as i32, unique: 0 };
+        note[..size_of::<OutHeader>()].copy_from_slice(header.as_bytes());
+        note[size_of::<OutHeader>()..].copy_from_slice(retrieve.as_bytes());
+        let (at, len) = slot.note(note);
+        self.push(opcode::Write::new(DEVICE, at, len).build().user_data(Tag::Quiet.of(0)));
     }
 
     /// Sends a slot's reply and takes its next request.

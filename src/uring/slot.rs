@@ -26,6 +26,7 @@ const IOVECS: usize = 512;
 const STATX: usize = 1024;
 const HOW: usize = 1536;
 const NAMES: usize = 2048;
+const NOTE: usize = 3072;
 /// Longest name with its NUL, but where filesystems count characters (vfat): those names go to a helper.
 const NAME: usize = 256;
 /// A request of /dev/fuse is read so that the data of a WRITE starts at the payload.
@@ -219,6 +220,14 @@ impl<'m> Slot<'m> {
         // SAFETY: NAME bytes there are for this name alone, and no call in flight uses them: one is at a time.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
         Ok(at.cast())
+    }
+
+    /// Puts a message to the kernel where it may read it until the call completes.
+    pub fn note(&self, note: [u8; 48]) -> (*const u8, u32) {
+        let at = self.at(NOTE);
+        // SAFETY: within the page, and for this alone.
+        unsafe { std::ptr::copy_nonoverlapping(note.as_ptr(), at, note.len()) };
+        (at, note.len() as u32)
     }
 
     /// Where IORING_OP_STATX writes.

@@ -339,6 +339,9 @@ impl<'m> Worker<'m> {
             }
         }
         parked.requests += 1;
+        if matches!(via, Via::Queue(_)) {
+            self.knock(at);
+        }
         Ok(())
     }
 

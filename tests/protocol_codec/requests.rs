@@ -171,6 +171,7 @@ pub const GOLDEN: &[(u32, &str, Op<'static>)] = &[
         }),
     (36, "0201000000000080                    | unique", Op::Interrupt { unique: Unique(0x8000_0000_0000_0102) }),
     (38, "", Op::Destroy),
+    (41, "00*32", Op::NotifyReply),
     (37, "00*32 'whatever'", Op::Unsupported { opcode: opcode::BMAP }),
     (0xdead_beef, "", Op::Unsupported { opcode: 0xdead_beef }),
 ];
@@ -264,7 +265,7 @@ macro_rules! variants {
 variants! {
     Lookup Forget BatchForget Getattr Statx Setattr Readlink Symlink Mknod Mkdir Unlink Rmdir Rename Link Open Create
     Tmpfile Read Write Statfs Release Fsync Setxattr Getxattr Listxattr Removexattr Flush Opendir Readdir Readdirplus
-    Releasedir Fsyncdir Fallocate Lseek CopyFileRange Getlk Setlk Access Poll Ioctl Interrupt Init Destroy Unsupported
+    Releasedir Fsyncdir Fallocate Lseek CopyFileRange Getlk Setlk Access Poll Ioctl Interrupt NotifyReply Init Destroy Unsupported
 }
 
 #[test]
@@ -278,7 +279,7 @@ fn every_variant_has_a_golden() {
 fn every_cut_is_an_error() {
     for (opcode, text) in GOLDEN.iter().map(|golden| (golden.0, golden.1)).chain([(opcode::BATCH_FORGET, BATCH)]) {
         // These do not mind where their payload ends.
-        if matches!(opcode, opcode::TMPFILE | opcode::INIT | opcode::BMAP) {
+        if matches!(opcode, opcode::TMPFILE | opcode::INIT | opcode::BMAP | opcode::NOTIFY_REPLY) {
             continue;
         }
         let bytes = message(opcode, 0, text);

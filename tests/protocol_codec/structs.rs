@@ -877,6 +877,20 @@ golden! {
         00*22 | unused
     "
 
+    NotifyRetrieveOut {
+        notify_unique: 0x807060504030201,
+        nodeid: 0x100f0e0d0c0b0a09,
+        offset: 0x1817161514131211,
+        size: 0x1c1b1a19,
+        padding: 0x201f1e1d,
+    } = "
+        0102030405060708 | notify_unique
+        090a0b0c0d0e0f10 | nodeid
+        1112131415161718 | offset
+        191a1b1c | size
+        1d1e1f20 | padding
+    "
+
     InterruptIn {
         unique: 0x807060504030201,
     } = "
