@@ -113,6 +113,8 @@ pub struct Config {
     pub posix_lock: bool,
     /// The same for flock(2).
     pub flock: bool,
+    /// Label what is made as the client's security module asks.
+    pub security_label: bool,
     /// Make the mount id part of a node's identity, so that two bind mounts of one file differ.
     pub enable_mntid: bool,
 }
@@ -135,6 +137,7 @@ impl Default for Config {
             entry_timeout: Duration::from_secs(5),
             posix_lock: true,
             flock: true,
+            security_label: false,
             enable_mntid: false,
         }
     }

@@ -48,6 +48,7 @@ impl Choice {
             max_readahead: config.max_readahead,
             posix_lock: config.posix_lock,
             flock: config.flock,
+            security_label: config.security_label,
             fuse_uring: matches!(self, Choice::Uring) && config.transport != Transport::DevFuse,
         }
     }

@@ -10,8 +10,8 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
-use super::lock_flags::LockFlags;
 use super::options::MountOptions;
+use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
 use super::say;
@@ -94,7 +94,7 @@ struct Cli {
     policy: PolicyFlags,
 
     #[command(flatten)]
-    locks: LockFlags,
+    pass: PassFlags,
 
     /// Who answers requests
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
@@ -288,7 +288,7 @@ impl TryFrom<Cli> for Serve {
             memory_cap: cli.memory_cap.unwrap_or(machine.memory_cap),
             ..machine
         };
-        let config = cli.locks.apply(cli.policy.apply(config));
+        let config = cli.pass.apply(cli.policy.apply(config));
         let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
         Ok(Serve { source, mountpoint, config, options, stats_at_exit, log })
     }

@@ -3,9 +3,9 @@
 mod choice;
 mod cli;
 mod handshake;
-mod lock_flags;
 mod mount;
 mod options;
+mod pass_flags;
 mod policy;
 mod remount;
 mod report;

@@ -1,15 +1,15 @@
 //! Operations that make, move and remove names.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
-use crate::core::attr::Stat;
+use crate::core::attr::{KIND_DIRECTORY, Stat};
 use crate::core::handles::Kind;
 use crate::core::host::{Host, Making, Result};
 use crate::core::ids::{HostFd, NodeId};
 use crate::core::nodes::{Count, Sighting};
-use crate::protocol::{Caller, Errno, Reply};
+use crate::protocol::{Caller, Errno, Labels, Reply};
 
 use super::answer::Answer;
 use super::data::{self, ACCESS_MODE};
@@ -27,18 +27,32 @@ pub async fn make<'c, O: Os>(
     os: &O,
     parent: NodeId,
     name: &CStr,
+    labels: Labels<'_>,
     make: impl FnOnce(&O::Host, HostFd, &CStr) -> Result<()> + Send + 'static,
 ) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
-    let (at, owned) = (dir.fd, name.to_owned());
+    let (at, owned, labels) = (dir.fd, name.to_owned(), own(labels));
     let made = os.offload(move |host| {
         make(host, at, &owned)?;
         let fd = host.anchor(at, &owned)?;
-        let stat = host.stat(HostFd(fd.as_raw_fd()))?;
+        let raw = HostFd(fd.as_raw_fd());
+        let stat = host.stat(raw)?;
+        label(host, raw, &labels).inspect_err(|_| {
+            // It must not stay with a label that nobody asked for.
+            let _ = if stat.kind() == KIND_DIRECTORY { host.rmdir(at, &owned) } else { host.unlink(at, &owned) };
+        })?;
         Ok((fd, stat))
     });
     let (fd, stat) = made.await?;
     found(core, os, (parent, Some(name)), fd, &stat).await
+}
+
+fn own(labels: Labels<'_>) -> Vec<(CString, Vec<u8>)> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn label<H: Host>(host: &H, fd: HostFd, labels: &[(CString, Vec<u8>)]) -> Result<()> {
+    labels.iter().try_for_each(|(name, value)| host.setxattr(fd, name, value, 0))
 }
 
 /// CREATE.
@@ -47,15 +61,22 @@ pub async fn create<'c, O: Os>(
     os: &O,
     parent: NodeId,
     name: &CStr,
-    making: Making,
+    (making, labels): (Making, Labels<'_>),
     (flags, mode): (u32, u32),
 ) -> Result<Answer<'c>> {
     const O_EXCL: u32 = 0o200;
     let dir = reach(core, os, parent).await?;
     let permit = reach::reserve(core, os).await?;
     let backing = data::backing_flags(core, flags);
-    let (at, owned) = (dir.fd, name.to_owned());
-    let made = os.offload(move |host| with_anchor(host, host.create(&making, at, &owned, backing, mode)?)).await;
+    let (at, owned, labels) = (dir.fd, name.to_owned(), own(labels));
+    let made = os.offload(move |host| {
+        let file = host.create(&making, at, &owned, backing, mode)?;
+        label(host, HostFd(file.as_raw_fd()), &labels).inspect_err(|_| {
+            let _ = host.unlink(at, &owned);
+        })?;
+        with_anchor(host, file)
+    });
+    let made = made.await;
     let (file, fd, stat) = match made {
         // It appeared behind the kernel's back, which has not checked the right to open it: let it look again.
         Err(Errno::EEXIST) if flags & O_EXCL == 0 => return Err(Errno::ESTALE),
@@ -72,14 +93,18 @@ pub async fn tmpfile<'c, O: Os>(
     core: &'c Core,
     os: &O,
     parent: NodeId,
-    making: Making,
+    (making, labels): (Making, Labels<'_>),
     (flags, mode): (u32, u32),
 ) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
     let permit = reach::reserve(core, os).await?;
     let backing = data::backing_flags(core, flags);
-    let at = dir.fd;
-    let made = os.offload(move |host| with_anchor(host, host.tmpfile(&making, at, backing, mode)?));
+    let (at, labels) = (dir.fd, own(labels));
+    let made = os.offload(move |host| {
+        let file = host.tmpfile(&making, at, backing, mode)?;
+        label(host, HostFd(file.as_raw_fd()), &labels)?;
+        with_anchor(host, file)
+    });
     let (file, fd, stat) = made.await?;
     let (node, dev) = reach::count(core, os, (parent, None), fd, &stat).await?;
     let file = core.handles.insert(permit, file, kind_of(backing));

@@ -295,6 +295,11 @@ wire! {
         padding: u32,
         lock_owner: u64,
     }
+    /// One security context of an extension: its name with a NUL follows, then `size` bytes.
+    Secctx = 8 {
+        size: u32,
+        padding: u32,
+    }
     /// A range of bytes, as `struct flock` of fcntl(2) has it but for the end.
     FileLock = 24 {
         start: u64,
@@ -721,6 +726,8 @@ constants! { u32, "";
     FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0,
     /// [`ExtHeader::type`]: [`SuppGroups`].
     FUSE_EXT_GROUPS = 32,
+    /// [`ExtHeader::type`] up to this: so many times [`Secctx`].
+    FUSE_MAX_NR_SECCTX = 31,
 
     /// `cmd_op` of the SQE that registers a ring entry and fetches its first request.
     FUSE_IO_URING_CMD_REGISTER = 1,

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use zerocopy::FromBytes;
 
 use super::abi::*;
-use super::{Caller, Errno, Fh, ForgetList, NodeId, Op, Request, SetTime, Setattr, Unique};
+use super::{Caller, Errno, Fh, ForgetList, Labels, NodeId, Op, Request, SetTime, Setattr, Unique};
 
 /// Why bytes are not a request. Answer it with [`DecodeError::errno`] if [`is_answered`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +108,7 @@ pub fn split(buf: &[u8]) -> Result<(InHeader, &[u8], &[u8]), DecodeError> {
 /// Reads one request. `op_in` may be longer than the operation's struct, as the area of a ring entry is; `payload` has
 /// its exact length. Neither needs alignment. SETXATTR has its long form ([`super::init::negotiate`] insists on it).
 pub fn decode<'a>(header: &InHeader, op_in: &'a [u8], payload: &'a [u8]) -> Result<Request<'a>, DecodeError> {
-    let (payload, supp_gid) = cut_extensions(header, payload)?;
+    let (payload, supp_gid, labels) = cut_extensions(header, payload)?;
     let mut args = Args { op_in, payload };
     let op = decode_op(header.opcode, &mut args)?;
     // Bytes left over mean that the layout was misread, and then nothing of it can be trusted.
@@ -119,6 +119,7 @@ pub fn decode<'a>(header: &InHeader, op_in: &'a [u8], payload: &'a [u8]) -> Resu
         unique: Unique(header.unique),
         nodeid: NodeId(header.nodeid),
         caller: Caller { uid: header.uid, gid: header.gid, pid: header.pid, supp_gid },
+        labels,
         op,
     })
 }
@@ -394,18 +395,35 @@ fn setattr(args: &SetattrIn) -> Result<Setattr, DecodeError> {
     })
 }
 
-/// Takes the extensions off the payload's end: gives what is before them, and the group that they carry.
-fn cut_extensions<'a>(header: &InHeader, payload: &'a [u8]) -> Result<(&'a [u8], Option<u32>), DecodeError> {
+/// Takes the extensions off the payload's end: gives what is before them, and the group and labels that they carry.
+fn cut_extensions<'a>(
+    header: &InHeader,
+    payload: &'a [u8],
+) -> Result<(&'a [u8], Option<u32>, Labels<'a>), DecodeError> {
     let start = payload.len().checked_sub(8 * usize::from(header.total_extlen)).ok_or(DecodeError::BadExtension)?;
     let (payload, mut extensions) = payload.split_at(start);
-    let mut supp_gid = None;
+    let (mut supp_gid, mut labels) = (None, Labels::default());
     while !extensions.is_empty() {
         let extension = next_extension(&mut extensions).ok_or(DecodeError::BadExtension)?;
         if extension.0 == FUSE_EXT_GROUPS {
             supp_gid = first_group(extension.1).ok_or(DecodeError::BadExtension)?;
+        } else if extension.0 <= FUSE_MAX_NR_SECCTX {
+            labels = Labels { count: extension.0, list: extension.1 };
+            if labels.iter().count() != labels.count as usize {
+                return Err(DecodeError::BadExtension);
+            }
         }
     }
-    Ok((payload, supp_gid))
+    Ok((payload, supp_gid, labels))
+}
+
+/// Takes one security context off the front: its name and value.
+pub(super) fn next_label<'a>(list: &mut &'a [u8]) -> Option<(&'a CStr, &'a [u8])> {
+    let (Secctx { size, .. }, rest) = Secctx::read_from_prefix(list).ok()?;
+    let name = CStr::from_bytes_until_nul(rest).ok()?;
+    let (value, rest) = rest.get(name.count_bytes() + 1..)?.split_at_checked(size as usize)?;
+    *list = rest;
+    Some((name, value))
 }
 
 /// Takes one extension off the front: its type and body.

@@ -12,7 +12,7 @@ pub const MIN_MINOR: u32 = 33;
 /// - `WRITEBACK_CACHE`: the host's files change behind the kernel's back, and it excludes kernel passthrough;
 /// - `ATOMIC_O_TRUNC`: the file would be cut before the kernel finds that it may not be (ETXTBSY of a running program);
 /// - `EXPORT_SUPPORT`: lookups of `.` and `..` are refused by the decoder;
-/// - `SPLICE_*`: no engine splices; `SECURITY_CTX`: labels are the host's business.
+/// - `SPLICE_*`: no engine splices.
 const WANTED: u64 = ASYNC_READ
     | BIG_WRITES
     | DONT_MASK
@@ -56,12 +56,19 @@ pub struct Wants {
     pub posix_lock: bool,
     /// The same for flock(2).
     pub flock: bool,
+    /// Be told the security contexts of what is made.
+    pub security_label: bool,
 }
 
 impl Wants {
     /// Flags that depend on the daemon's choices.
     fn more(&self) -> u64 {
-        let choices = [(self.fuse_uring, OVER_IO_URING), (self.posix_lock, POSIX_LOCKS), (self.flock, FLOCK_LOCKS)];
+        let choices = [
+            (self.fuse_uring, OVER_IO_URING),
+            (self.posix_lock, POSIX_LOCKS),
+            (self.flock, FLOCK_LOCKS),
+            (self.security_label, SECURITY_CTX),
+        ];
         choices.iter().filter(|(wanted, _)| *wanted).fold(0, |flags, (_, flag)| flags | flag)
     }
 }
@@ -78,6 +85,7 @@ impl Default for Wants {
             fuse_uring: false,
             posix_lock: false,
             flock: false,
+            security_label: false,
         }
     }
 }

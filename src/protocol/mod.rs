@@ -13,4 +13,4 @@ mod request;
 pub use errno::Errno;
 pub use ids::{Fh, NodeId, Unique};
 pub use reply::Reply;
-pub use request::{Caller, ForgetList, Op, Request, SetTime, Setattr};
+pub use request::{Caller, ForgetList, Labels, Op, Request, SetTime, Setattr};

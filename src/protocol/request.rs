@@ -13,6 +13,8 @@ pub struct Request<'a> {
     pub nodeid: NodeId,
     /// Who asks.
     pub caller: Caller,
+    /// What a new file is to be labelled with.
+    pub labels: Labels<'a>,
     /// What is asked.
     pub op: Op<'a>,
 }
@@ -269,6 +271,26 @@ pub enum Op<'a> {
     Unsupported {
         opcode: u32,
     },
+}
+
+/// Security contexts of what is created (`FUSE_SECURITY_CTX`), checked to be whole when decoded: none, mostly.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Labels<'a> {
+    pub(super) count: u32,
+    pub(super) list: &'a [u8],
+}
+
+impl<'a> Labels<'a> {
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Name and value of each, as extended attributes have them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a CStr, &'a [u8])> + use<'a> {
+        let mut rest = self.list;
+        (0..self.count).map_while(move |_| super::decode::next_label(&mut rest))
+    }
 }
 
 /// The body of BATCH_FORGET: pairs of nodeid and nlookup, checked to be whole when decoded.

@@ -23,7 +23,7 @@ use ptfs::core::locks::{Cancel, Lock};
 use ptfs::core::nodes::Closing;
 use ptfs::ops::{Answer, Os, engine, serve};
 use ptfs::protocol::abi::{EntryOut, Kstatfs};
-use ptfs::protocol::{Caller, Errno, Op, Reply, Request, SetTime, Unique};
+use ptfs::protocol::{Caller, Errno, Labels, Op, Reply, Request, SetTime, Unique};
 
 pub const NOREPLACE: u32 = 1;
 pub const EXCHANGE: u32 = 2;
@@ -448,7 +448,7 @@ impl Mount {
 
     pub fn ask(&self, nodeid: NodeId, op: Op<'_>) -> Answer<'_> {
         let caller = Caller { uid: 0, gid: 0, pid: 1, supp_gid: None };
-        let request = Request { unique: Unique(2), nodeid, caller, op };
+        let request = Request { unique: Unique(2), nodeid, caller, labels: Labels::default(), op };
         let os = Door(self);
         match engine::poll(pin!(serve(&self.core, &os, request)), || panic!("serve panicked")) {
             Poll::Ready(answer) => answer,

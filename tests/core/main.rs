@@ -6,6 +6,7 @@
 mod descriptors;
 mod fake;
 mod handles;
+mod linux;
 mod names;
 mod nodes;
 mod serve;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ptfs::protocol::abi::{FileLock, InHeader, InitIn, opcode};
 use ptfs::protocol::decode::{DecodeError, decode, is_answered, op_in_size, split};
-use ptfs::protocol::{Caller, Errno, Fh, NodeId, Op, Request, SetTime, Setattr, Unique};
+use ptfs::protocol::{Caller, Errno, Fh, Labels, NodeId, Op, Request, SetTime, Setattr, Unique};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::hex::hex;
@@ -30,7 +30,13 @@ const CALLER: Caller = Caller { uid: 1000, gid: 100, pid: 4242, supp_gid: None }
 
 /// The request of [`message`].
 fn request(op: Op<'_>) -> Request<'_> {
-    Request { unique: Unique(0x8000_0000_0000_0102), nodeid: NodeId(0x3_0000_0007), caller: CALLER, op }
+    Request {
+        unique: Unique(0x8000_0000_0000_0102),
+        nodeid: NodeId(0x3_0000_0007),
+        caller: CALLER,
+        labels: Labels::default(),
+        op,
+    }
 }
 
 const LK: FileLock = FileLock { start: 10, end: i64::MAX as u64, r#type: 1, pid: 4242 };
@@ -353,7 +359,7 @@ fn extensions() {
         (3, "18000000 20000000 02000000 32000000 33000000 00000000", Some(50)),
         (1, "08000000 63000000", None),
         (3, "08000000 63000000 10000000 20000000 01000000 32000000", Some(50)),
-        (3, "10000000 20000000 01000000 32000000 08000000 01000000", Some(50)),
+        (3, "10000000 20000000 01000000 32000000 08000000 00000000", Some(50)),
     ];
     for (units, text, supp_gid) in good {
         let mkdir = Op::Mkdir { name: c"dir", mode: 0o755, umask: 0o22 };
@@ -363,15 +369,18 @@ fn extensions() {
         in_three_parts(&bytes, |header, op_in, payload| assert_eq!(decode(header, op_in, payload), Ok(expected)));
     }
     let bad = [
-        (1, "00000000 20000000"),                            // would never end
-        (1, "04000000 20000000"),                            // smaller than its header
-        (1, "08000000 20000000"),                            // no count
-        (2, "0c000000 63000000 00000000 00000000"),          // not a multiple of 8
-        (2, "18000000 20000000 01000000 32000000"),          // longer than what there is
-        (2, "10000000 20000000 02000000 32000000"),          // two groups, room for one
-        (2, "10000000 20000000 ffffffff 32000000"),          // 4 * count overflows 32 bits
-        (3, "10000000 20000000 01000000 32000000 00000000"), // begins in the name
-        (0xffff, "10000000 20000000 01000000 32000000"),     // longer than the payload
+        (1, "00000000 20000000"),                               // would never end
+        (1, "04000000 20000000"),                               // smaller than its header
+        (1, "08000000 20000000"),                               // no count
+        (2, "0c000000 63000000 00000000 00000000"),             // not a multiple of 8
+        (2, "18000000 20000000 01000000 32000000"),             // longer than what there is
+        (2, "10000000 20000000 02000000 32000000"),             // two groups, room for one
+        (2, "10000000 20000000 ffffffff 32000000"),             // 4 * count overflows 32 bits
+        (3, "10000000 20000000 01000000 32000000 00000000"),    // begins in the name
+        (0xffff, "10000000 20000000 01000000 32000000"),        // longer than the payload
+        (1, "08000000 01000000"),                               // a label announced, and none there
+        (2, "10000000 01000000 01000000 00000000"),             // a label without a name
+        (3, "18000000 01000000 08000000 00000000 'a' 00 00*6"), // a label longer than what there is
     ];
     for (units, text) in bad {
         let bytes = message(opcode::MKDIR, units, &format!("ed010000 12000000 'dir' 00 \n {text}"));
@@ -380,6 +389,21 @@ fn extensions() {
     // Undeclared, they are just bytes too many.
     let bytes = message(opcode::MKDIR, 0, "ed010000 12000000 'dir' 00 08000000 63000000");
     assert_eq!(whole(&bytes), Err(DecodeError::BadSize));
+}
+
+#[test]
+fn labels() {
+    let text = "ed010000 12000000 'dir' 00
+        30000000 02000000                                | size, number of labels
+        05000000 00000000 'security.selinux' 00 'value'  | size, padding, name, value
+        00000000 00000000 'b' 00
+        10000000 20000000 01000000 32000000              | a group behind them";
+    let bytes = message(opcode::MKDIR, 8, text);
+    let request = whole(&bytes).unwrap();
+    let labels: Vec<_> = request.labels.iter().collect();
+    assert_eq!(labels, [(c"security.selinux", &b"value"[..]), (c"b", b"")]);
+    assert_eq!(request.caller.supp_gid, Some(50));
+    assert!(!request.labels.is_empty() && whole(&message(opcode::READLINK, 0, "")).unwrap().labels.is_empty());
 }
 
 #[test]

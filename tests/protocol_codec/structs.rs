@@ -563,6 +563,14 @@ golden! {
         1112131415161718 | lock_owner
     "
 
+    Secctx {
+        size: 0x4030201,
+        padding: 0x8070605,
+    } = "
+        01020304 | size
+        05060708 | padding
+    "
+
     FileLock {
         start: 0x807060504030201,
         end: 0x100f0e0d0c0b0a09,
