@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use super::ids::{Fh, HostFd, NodeId, Unique};
-use super::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::sync::{Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 16;
@@ -83,12 +83,13 @@ pub struct Holder {
     /// Open for reading, and for writing, as locks of either kind need.
     pub mode: (bool, bool),
     file: OwnedFd,
+    leaving: AtomicBool,
 }
 
 impl Holder {
     /// `file` is a description of its own.
     pub fn new(key: Key, fh: Fh, pid: u32, mode: (bool, bool), file: OwnedFd) -> Holder {
-        Holder { key, fh, pid, mode, file }
+        Holder { key, fh, pid, mode, file, leaving: AtomicBool::new(false) }
     }
 
     /// The description.
@@ -99,6 +100,16 @@ impl Holder {
     /// Gives the descriptor up, to be closed where that may wait.
     pub fn into_file(self) -> OwnedFd {
         self.file
+    }
+
+    /// Whether the file was closed since this was last told to stay: its RELEASE may be on its way.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// The owner uses the file.
+    pub fn stays(&self) {
+        self.leaving.store(false, Ordering::Relaxed);
     }
 
     /// Whether the host would take such a lock on this description.
@@ -178,6 +189,12 @@ impl Locks {
             .collect();
         self.len.fetch_sub(gone.len(), Ordering::Relaxed);
         gone
+    }
+
+    /// An open file was closed, perhaps for the last time.
+    pub fn closed(&self, nodeid: NodeId, fh: Fh) {
+        let of_file = |holder: &&Arc<Holder>| holder.key.nodeid == nodeid && holder.fh == fh;
+        self.shard(nodeid).values().filter(of_file).for_each(|holder| holder.leaving.store(true, Ordering::Relaxed));
     }
 
     /// The other owners on the file.

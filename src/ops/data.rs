@@ -138,7 +138,7 @@ pub async fn fsync<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, datasync: bool) ->
 /// FLUSH: one for each close(2).
 pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, lock_owner: u64) -> Result<Answer<'c>> {
     let file = core.handles.get(fh)?;
-    lock::flushed(core, os, nodeid, lock_owner).await;
+    lock::flushed(core, os, nodeid, fh, lock_owner).await;
     if !core.devices.all_local() {
         let fd = file.fd();
         os.offload(move |host| host.flush(fd)).await?;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::Core;
 use crate::core::handles::File;
@@ -22,6 +23,8 @@ const O_RDONLY: u32 = 0;
 const O_RDWR: u32 = 2;
 /// So many owners are followed from one who waits to the next, as the kernel does (`MAX_DEADLK_ITERATIONS`).
 const MOST_IN_A_RING: usize = 10;
+/// How often a refused lock looks again, 2 ms apart.
+const PATIENCE: usize = 5;
 
 /// What the three ask.
 pub struct Ask {
@@ -79,7 +82,13 @@ pub async fn getlk<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, ask: Ask) 
     let holder = core.locks.get(&key);
     // No lock is on the file's own description, so that for it all others' are in the way.
     let fd = holder.as_ref().map_or(file.fd(), |holder| holder.fd());
-    let found = quick(core, os, move |host| host.lock_in_the_way(fd, &lock)).await?;
+    let mut found = quick(core, os, move |host| host.lock_in_the_way(fd, &lock)).await?;
+    for _ in 0..PATIENCE {
+        if found.is_none() || !somebody_leaves(core, os, &key).await {
+            break;
+        }
+        found = quick(core, os, move |host| host.lock_in_the_way(fd, &lock)).await?;
+    }
     let lk = match found {
         None => FileLock { r#type: 2, ..ask.lk },
         Some(found) => {
@@ -123,25 +132,33 @@ pub async fn setlk<'c, O: Os>(
         return Ok(Reply::Ok.into());
     }
     let holder = holder(core, os, key, &file, &ask, lock.kind).await?;
-    match set(core, os, &holder, lock).await {
-        Err(Errno::EAGAIN) if wait => wait_for(core, os, by, holder, lock).await?,
-        Err(Errno::EAGAIN) if in_flight(core, &key) => {
-            // RELEASE comes some time after close(2), and what was closed holds its locks until then.
-            let fd = holder.fd();
-            os.offload(move |host| {
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                host.lock(fd, &lock)
-            })
-            .await?;
+    holder.stays();
+    let mut answer = set(core, os, &holder, lock).await;
+    if wait && answer == Err(Errno::EAGAIN) {
+        answer = wait_for(core, os, by, holder, lock).await;
+    } else {
+        for _ in 0..PATIENCE {
+            if answer != Err(Errno::EAGAIN) || !somebody_leaves(core, os, &key).await {
+                break;
+            }
+            answer = set(core, os, &holder, lock).await;
         }
-        done => done?,
     }
-    Ok(Reply::Ok.into())
+    answer.map(|()| Reply::Ok.into())
 }
 
-/// Whether the one in the way may be a client who has closed the file.
-fn in_flight(core: &Core, key: &Key) -> bool {
-    key.flock && !core.locks.others(key).is_empty()
+/// RELEASE comes some time after close(2), and locks that are a file's own last until then, though on the host they are
+/// gone when close(2) returns. So whoever is refused because of a file that was closed looks again after a while, if
+/// there was one.
+async fn somebody_leaves<O: Os>(core: &Core, os: &O, key: &Key) -> bool {
+    if !core.locks.others(key).iter().any(|other| other.is_leaving()) {
+        return false;
+    }
+    let slept = os.offload(|_| {
+        std::thread::sleep(Duration::from_millis(2));
+        Ok(())
+    });
+    slept.await.is_ok()
 }
 
 /// The owner's description, fit for such a lock.
@@ -245,10 +262,11 @@ async fn is_ring<O: Os>(core: &Core, os: &O, wanted: &Wanted) -> bool {
 }
 
 /// FLUSH: whoever closes a file, however often it is open, loses all his locks of fcntl(2) on it.
-pub async fn flushed<O: Os>(core: &Core, os: &O, nodeid: NodeId, owner: u64) {
+pub async fn flushed<O: Os>(core: &Core, os: &O, nodeid: NodeId, fh: Fh, owner: u64) {
     if core.locks.is_empty() {
         return;
     }
+    core.locks.closed(nodeid, fh);
     let Some(holder) = core.locks.get(&Key { nodeid, owner, flock: false }) else { return };
     // A lock that cannot be taken back goes with its description.
     let _ = set(core, os, &holder, Lock::none(false)).await;
