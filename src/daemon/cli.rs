@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
+use super::doctor::Doctor;
 use super::options::MountOptions;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
@@ -23,6 +24,8 @@ pub enum Invocation {
     Serve(Box<Serve>),
     /// Change the flags of a mount that is there, and leave.
     Remount(Remount),
+    /// Tell what the host offers, or change that.
+    Doctor(Doctor),
 }
 
 /// `-o remount`.
@@ -187,6 +190,9 @@ impl Invocation {
         let name = std::env::args_os().next();
         let parsed = match name.as_deref().map(Path::new).and_then(Path::file_name) {
             Some(name) if name == OsStr::new(HELPER) => Helper::try_parse().and_then(Invocation::try_from),
+            _ if std::env::args_os().nth(1).is_some_and(|word| word == "doctor") => {
+                Doctor::try_parse_from(std::env::args_os().skip(1)).map(Invocation::Doctor)
+            }
             _ => Cli::try_parse().and_then(Invocation::try_from),
         };
         parsed.map_err(|error| {

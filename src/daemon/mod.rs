@@ -2,6 +2,7 @@
 
 mod choice;
 mod cli;
+mod doctor;
 mod handshake;
 mod mount;
 mod options;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
             serve(*wanted)
         }
         Ok(Invocation::Remount(wanted)) => remount(&wanted),
+        Ok(Invocation::Doctor(wanted)) => return wanted.run(),
         Err(code) => return code,
     };
     match outcome {
