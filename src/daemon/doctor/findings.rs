@@ -251,7 +251,7 @@ fn open_files(facts: &Facts) -> Finding {
     let hard = facts.nofile.hard;
     let value =
         format!("{} now, {} at most; {} for nodes and files", shown(facts.nofile.soft), shown(hard), fd_budget(hard));
-    let worth = "beyond it nodes are opened anew when used, and open(2) gives ENFILE; ptfs takes the most";
+    let worth = "beyond it nodes are opened anew when used, and open(2) gives ENFILE";
     if hard >= FILES_WANTED {
         return Finding::new("open files", Mark::Ok, value, worth);
     }
