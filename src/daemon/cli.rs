@@ -11,6 +11,7 @@ use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
 use super::doctor::Doctor;
+use super::generate::Generate;
 use super::options::MountOptions;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
@@ -26,6 +27,8 @@ pub enum Invocation {
     Remount(Remount),
     /// Tell what the host offers, or change that.
     Doctor(Doctor),
+    /// Print the man page, or what completes command lines in a shell.
+    Generate(Generate),
 }
 
 /// `-o remount`.
@@ -188,11 +191,11 @@ impl Invocation {
     /// error (2); what there is to say has been said.
     pub fn from_args() -> Result<Invocation, ExitCode> {
         let name = std::env::args_os().next();
+        let word = std::env::args_os().nth(1).unwrap_or_default();
         let parsed = match name.as_deref().map(Path::new).and_then(Path::file_name) {
             Some(name) if name == OsStr::new(HELPER) => Helper::try_parse().and_then(Invocation::try_from),
-            _ if std::env::args_os().nth(1).is_some_and(|word| word == "doctor") => {
-                Doctor::try_parse_from(std::env::args_os().skip(1)).map(Invocation::Doctor)
-            }
+            _ if word == "doctor" => Doctor::try_parse_from(std::env::args_os().skip(1)).map(Invocation::Doctor),
+            _ if word == "generate" => Generate::try_parse_from(std::env::args_os().skip(1)).map(Invocation::Generate),
             _ => Cli::try_parse().and_then(Invocation::try_from),
         };
         parsed.map_err(|error| {
@@ -205,6 +208,11 @@ impl Invocation {
             ExitCode::SUCCESS
         })
     }
+}
+
+/// The definition of the command line, to tell of it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// What is wrong, without clap's paragraphs: a daemon's operator finds this line in a log.

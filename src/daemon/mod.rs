@@ -3,6 +3,7 @@
 mod choice;
 mod cli;
 mod doctor;
+mod generate;
 mod handshake;
 mod mount;
 mod options;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         }
         Ok(Invocation::Remount(wanted)) => remount(&wanted),
         Ok(Invocation::Doctor(wanted)) => return wanted.run(),
+        Ok(Invocation::Generate(wanted)) => wanted.run(),
         Err(code) => return code,
     };
     match outcome {

@@ -8,6 +8,7 @@ mod print;
 mod source;
 mod tree;
 
+use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ is made; --undo takes back exactly these. Both can be repeated. Mounts that are 
 Exit code: 0 if a mount works, 1 if none does (with --fix and --undo: if a change failed), 2 for a
 wrong command line.";
 
+/// The directory below which the files of the system are, for tests.
+const ROOT: &str = "PTFS_DOCTOR_ROOT";
+
 /// Tell what this host offers to a mount, what it is worth, and how to get what is missing
 #[derive(Parser, Debug)]
 #[command(name = "doctor", bin_name = "ptfs doctor", after_help = DETAILS, max_term_width = 110)]
@@ -57,10 +61,6 @@ pub struct Doctor {
 
     /// Directory to serve: tell what its filesystem offers too
     source: Option<PathBuf>,
-
-    /// Where the files of the system are; for tests
-    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
-    root: PathBuf,
 }
 
 /// What `--fix` and `--undo` say in JSON.
@@ -85,7 +85,7 @@ impl Doctor {
 
     /// True if a mount works.
     fn tell(&self) -> Result<bool, String> {
-        let facts = Facts::collect(&self.tree(), self.source.as_deref());
+        let facts = Facts::collect(&Self::tree(), self.source.as_deref());
         let report = findings::judge(&facts);
         let text = match self.json {
             true => json(&report)?,
@@ -97,7 +97,7 @@ impl Doctor {
 
     /// True if all changes were made.
     fn change(&self) -> Result<bool, String> {
-        let tree = self.tree();
+        let tree = Self::tree();
         let word = if self.fix { "--fix" } else { "--undo" };
         let (_, _, root) = process::user();
         if tree.is_real() && !root {
@@ -119,8 +119,8 @@ impl Doctor {
         Ok(!changes.iter().any(|done| done.failed))
     }
 
-    fn tree(&self) -> Tree {
-        Tree::new(&self.root)
+    fn tree() -> Tree {
+        Tree::new(env::var_os(ROOT).unwrap_or_else(|| "/".into()))
     }
 }
 
