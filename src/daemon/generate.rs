@@ -119,7 +119,8 @@ const EXITS: &[(&str, &str)] = &[
 fn man() -> io::Result<Vec<u8>> {
     let command = cli::command();
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let page = Man::new(command).manual("User Commands");
+    // A page of a build has no date of its own; an empty one would be left out, and the rest take its place.
+    let page = Man::new(command).date(" ").manual("User Commands");
     let doctor = Doctor::command();
     let mut text = Vec::new();
     page.render_title(&mut text)?;
