@@ -94,6 +94,23 @@ fn allowed_calls() -> BTreeSet<String> {
     calls
 }
 
+/// A command before another that leaves it the unit's capabilities.
+fn confinement() -> [String; 4] {
+    let names = words("CapabilityBoundingSet");
+    let names: String = names.iter().map(|name| format!(",+{}", name[4..].to_lowercase())).collect();
+    ["setpriv", "--no-new-privs", &format!("--bounding-set=-all{names}"), "--"].map(str::to_owned)
+}
+
+/// Without this a mount works all the same, by names.
+#[test]
+fn it_may_open_file_handles() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let confinement = confinement();
+    let mut doctor = Command::new(&confinement[0]);
+    let table = said(doctor.args(&confinement[1..]).args([PTFS, "doctor"]).arg(directory.path()));
+    assert!(table.lines().any(|line| line.starts_with("ok       SOURCE handles     yes")), "{table}");
+}
+
 /// A mount by a daemon that has the unit's capabilities, under strace(1).
 struct Confined {
     directory: TempDir,
@@ -108,13 +125,9 @@ impl Confined {
             fs::create_dir(directory.path().join(name)).expect("new");
         }
         fs::set_permissions(directory.path().join("source"), fs::Permissions::from_mode(0o1777)).expect("ours");
-        let capabilities = words("CapabilityBoundingSet")
-            .iter()
-            .map(|name| format!(",+{}", &name[4..].to_lowercase()))
-            .collect::<String>();
         let mut command = Command::new("strace");
         command.args(["-f", "-c", "-U", "name", "-o"]).arg(directory.path().join("calls"));
-        command.args(["setpriv", "--no-new-privs", &format!("--bounding-set=-all{capabilities}"), "--"]);
+        command.args(confinement());
         // So few descriptors that nodes are reached by their handles.
         command.args(["prlimit", "--nofile=300", PTFS, engine, "-o", "allow_other,auto_unmount,suid,dev"]);
         command.arg(directory.path().join("source")).arg(directory.path().join("mnt"));
@@ -170,7 +183,7 @@ impl Drop for Confined {
 }
 
 const AS_ROOT: &str = "
-    touch file; chmod 4755 file; [ -u file ]
+    touch file; chmod 4755 file; echo text >>file; [ -u file ]
     chown 1:2 file; chgrp 3 file
     mknod null c 1 3; mknod pipe p
     setfattr -n trusted.a -v 1 file; setfattr -n user.a -v 1 file; getfattr -d -m - file
@@ -179,7 +192,7 @@ const AS_ROOT: &str = "
     mkdir shut; chmod 700 shut; chown 12345:12345 shut";
 
 const AS_USER: &str = "
-    umask 027; mkdir dir; cd dir; echo text >file; [ $(stat -c %u:%a file) = 12345:640 ]
+    umask 027; mkdir dir; cd dir; echo text >file; [ $(stat -c %u:%g:%a file) = 12345:12345:640 ]
     ln file hard; ln -s file soft; readlink soft; mv hard moved; cat soft; cp file copy
     truncate -s 1M file; fallocate -l 2M file; fallocate -p -o 0 -l 4096 file; dd if=file of=/dev/null bs=64k
     dd if=/dev/zero of=out bs=64k count=4 conv=fsync oflag=append; touch -d yesterday out; chmod 2700 out
