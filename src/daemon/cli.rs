@@ -10,8 +10,6 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
-use super::doctor::Doctor;
-use super::generate::Generate;
 use super::options::MountOptions;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
@@ -25,10 +23,6 @@ pub enum Invocation {
     Serve(Box<Serve>),
     /// Change the flags of a mount that is there, and leave.
     Remount(Remount),
-    /// Tell what the host offers, or change that.
-    Doctor(Doctor),
-    /// Print the man page, or what completes command lines in a shell.
-    Generate(Generate),
 }
 
 /// `-o remount`.
@@ -191,11 +185,8 @@ impl Invocation {
     /// error (2); what there is to say has been said.
     pub fn from_args() -> Result<Invocation, ExitCode> {
         let name = std::env::args_os().next();
-        let word = std::env::args_os().nth(1).unwrap_or_default();
         let parsed = match name.as_deref().map(Path::new).and_then(Path::file_name) {
             Some(name) if name == OsStr::new(HELPER) => Helper::try_parse().and_then(Invocation::try_from),
-            _ if word == "doctor" => Doctor::try_parse_from(std::env::args_os().skip(1)).map(Invocation::Doctor),
-            _ if word == "generate" => Generate::try_parse_from(std::env::args_os().skip(1)).map(Invocation::Generate),
             _ => Cli::try_parse().and_then(Invocation::try_from),
         };
         parsed.map_err(|error| {
@@ -210,13 +201,13 @@ impl Invocation {
     }
 }
 
-/// The definition of the command line, to tell of it.
+/// The flags of ptfs.
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
 /// What is wrong, without clap's paragraphs: a daemon's operator finds this line in a log.
-fn one_line(error: &clap::Error) -> String {
+pub fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass"));
     let said: Vec<&str> =

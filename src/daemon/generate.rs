@@ -2,6 +2,7 @@
 //! can fall behind it and an installation needs no other program than ptfs.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use clap::builder::StyledStr;
 use clap::{CommandFactory, Parser, ValueEnum};
@@ -11,6 +12,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::cli;
 use super::doctor::Doctor;
+use super::say;
 
 const WHERE: &str = "\
 Where they go (make install does it):
@@ -43,14 +45,20 @@ enum What {
 
 impl Generate {
     /// Prints it.
-    pub fn run(&self) -> Result<(), String> {
+    pub fn run(&self) -> ExitCode {
         let text = match self.what {
-            What::Man => man().map_err(|error| error.to_string())?,
-            What::Bash => completion(Shell::Bash),
-            What::Zsh => completion(Shell::Zsh),
-            What::Fish => completion(Shell::Fish),
+            What::Man => man(),
+            What::Bash => Ok(completion(Shell::Bash)),
+            What::Zsh => Ok(completion(Shell::Zsh)),
+            What::Fish => Ok(completion(Shell::Fish)),
         };
-        io::stdout().write_all(&text).map_err(|error| format!("cannot write: {error}"))
+        match text.and_then(|text| io::stdout().write_all(&text)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(format_args!("cannot write: {error}"));
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 

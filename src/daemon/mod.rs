@@ -2,8 +2,6 @@
 
 mod choice;
 mod cli;
-mod doctor;
-mod generate;
 mod handshake;
 mod mount;
 mod options;
@@ -11,6 +9,11 @@ mod policy;
 mod remount;
 mod report;
 mod signals;
+
+// What ptfs does beside serving.
+mod doctor;
+mod generate;
+mod words;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
@@ -43,6 +46,9 @@ use crate::sys::{self, creds, limits, process};
 
 /// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line.
 pub fn main() -> ExitCode {
+    if let Some(code) = words::run() {
+        return code;
+    }
     let outcome = match Invocation::from_args() {
         Ok(Invocation::Serve(wanted)) => {
             start_logging(&wanted.log);
@@ -50,8 +56,6 @@ pub fn main() -> ExitCode {
             serve(*wanted)
         }
         Ok(Invocation::Remount(wanted)) => remount(&wanted),
-        Ok(Invocation::Doctor(wanted)) => return wanted.run(),
-        Ok(Invocation::Generate(wanted)) => wanted.run(),
         Err(code) => return code,
     };
     match outcome {
