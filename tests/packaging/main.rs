@@ -33,7 +33,8 @@ fn generate(what: &str) -> String {
 /// Every `--flag` of a help text.
 fn flags(help: &str) -> Vec<&str> {
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-    lines.filter_map(|line| line.split([' ', ',', ']']).find(|word| word.starts_with("--"))).collect()
+    let found = lines.filter_map(|line| line.find("--").map(|at| &line[at..]));
+    found.map(|flag| &flag[..flag.find(|c: char| c != '-' && !c.is_ascii_lowercase()).unwrap_or(flag.len())]).collect()
 }
 
 fn with_file(text: &str, check: impl FnOnce(&Path)) {
@@ -122,4 +123,45 @@ fn nothing_else_is_generated() {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), complaint.lines().count()), (Some(2), 1), "{complaint}");
     assert!(output.stdout.is_empty() && complaint.contains("man, bash, zsh, fish"), "{complaint}");
+}
+
+#[test]
+fn the_example_has_keys_of_flags() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/ptfs.toml.example");
+    let text = fs::read_to_string(path).expect("there");
+    let keys: Vec<&str> =
+        text.lines().filter_map(|line| line.trim_start_matches('#').split_once(" = ").map(|(key, _)| key)).collect();
+    assert!(keys.len() > 5 && keys[..3] == ["source", "mountpoint", "options"], "{keys:?}");
+    let help = said(Command::new(PTFS).arg("--help"));
+    for key in &keys[3..] {
+        assert!(flags(&help).contains(&&*format!("--{key}")), "no flag of ptfs: {key}");
+    }
+}
+
+#[test]
+fn make_installs_it_and_removes_it_again() {
+    let stage = tempfile::tempdir().expect("a directory");
+    let make = |target: &str| {
+        let mut make = Command::new("make");
+        make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "-f", "packaging/install.mk", target, "PREFIX=/opt"]);
+        said(make.arg(format!("DESTDIR={}", stage.path().display())).arg(format!("BINARY={PTFS}")));
+    };
+    let text =
+        |name: &str| fs::read_to_string(stage.path().join("opt").join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let files = || said(Command::new("find").arg(stage.path()).args(["-type", "f"])).lines().count();
+    make("install");
+    for (what, name) in [
+        ("man", "share/man/man1/ptfs.1"),
+        ("bash", "share/bash-completion/completions/ptfs"),
+        ("zsh", "share/zsh/site-functions/_ptfs"),
+        ("fish", "share/fish/vendor_completions.d/ptfs.fish"),
+    ] {
+        assert_eq!(text(name), generate(what));
+    }
+    let unit = text("lib/systemd/system/ptfs@.service");
+    assert!(unit.contains("ExecStart=/opt/bin/ptfs --config") && !unit.contains("/usr/bin/ptfs"), "{unit}");
+    assert!(text("share/doc/ptfs/ptfs.toml.example").contains("source = "));
+    assert_eq!(files(), 6);
+    make("uninstall");
+    assert_eq!(files(), 0);
 }
