@@ -370,6 +370,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// Whatever the files hold, whichever steps are taken and how often: undo gives every byte back.
         #[test]
         fn undo_gives_every_byte_back(
