@@ -205,8 +205,13 @@ impl Invocation {
     }
 }
 
+/// The flags of ptfs.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// What is wrong, without clap's paragraphs: a daemon's operator finds this line in a log.
-fn one_line(error: &clap::Error) -> String {
+pub fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass"));
     let said: Vec<&str> =

@@ -11,6 +11,11 @@ mod remount;
 mod report;
 mod signals;
 
+// What ptfs does beside serving.
+mod doctor;
+mod generate;
+mod words;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
@@ -42,6 +47,9 @@ use crate::sys::{self, creds, limits, process};
 
 /// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line.
 pub fn main() -> ExitCode {
+    if let Some(code) = words::run() {
+        return code;
+    }
     let outcome = match Invocation::from_args() {
         Ok(Invocation::Serve(wanted)) => {
             start_logging(&wanted.log);

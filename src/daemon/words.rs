@@ -1,0 +1,61 @@
+//! `ptfs WORD`: what ptfs does beside serving. A SOURCE of such a name is `./WORD`.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::cli::one_line;
+use super::doctor::Doctor;
+use super::generate::Generate;
+use super::say;
+
+/// Runs the word that the command line is about, if it is about one.
+pub fn run() -> Option<ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match word(&arguments)? {
+        "doctor" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |doctor: Doctor| doctor.run())),
+        "generate" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |generate: Generate| generate.run())),
+        _ => None,
+    }
+}
+
+/// The first argument of `ptfs`. Under other names, as mount(8) calls it, it is a SOURCE.
+fn word(arguments: &[OsString]) -> Option<&str> {
+    let name = Path::new(arguments.first()?).file_name().and_then(OsStr::to_str)?;
+    if name.starts_with("ptfs") { arguments.get(1)?.to_str() } else { None }
+}
+
+/// `Err` is what to end with after `--help` or a usage error, which has been said.
+fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, ExitCode> {
+    P::try_parse_from(arguments).map_err(|error| {
+        if error.use_stderr() {
+            say(one_line(&error));
+            return ExitCode::from(2);
+        }
+        // A closed pipe has read enough.
+        let _ = error.print();
+        ExitCode::SUCCESS
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_one_for_ptfs_alone() {
+        for (line, found) in [
+            ("ptfs doctor /mnt", Some("doctor")),
+            ("/usr/bin/ptfs doctor", Some("doctor")),
+            ("/usr/bin/ptfs-0.1 /src /mnt", Some("/src")),
+            ("/sbin/mount.fuse.ptfs doctor /mnt", None),
+            ("bindfs doctor /mnt", None),
+            ("ptfs", None),
+        ] {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(word(&arguments), found, "{line}");
+        }
+    }
+}
