@@ -188,6 +188,7 @@ const AS_ROOT: &str = "
     mknod null c 1 3; mknod pipe p
     setfattr -n trusted.a -v 1 file; setfattr -n user.a -v 1 file; getfattr -d -m - file
     setcap cap_chown+ep file; getcap file
+    touch fixed; chattr +i fixed; lsattr fixed; chattr -i fixed; rm fixed
     setfacl -m u:7:rw file; getfacl file
     mkdir shut; chmod 700 shut; chown 12345:12345 shut";
 
