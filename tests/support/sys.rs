@@ -149,6 +149,23 @@ pub fn lock(fd: c_int, command: c_int, kind: c_int, start: i64, len: i64) -> Sys
     (lock.l_start, lock.l_len) = (start, len);
     call!(libc::fcntl(fd, command, &mut lock)).map(|_| lock)
 }
+/// `FS_NOATIME_FL` of linux/fs.h.
+pub const FS_NOATIME_FL: u32 = 0x80;
+/// FS_IOC_GETFLAGS, as lsattr(1).
+pub fn file_flags(fd: c_int) -> Sys<u32> {
+    let mut flags: u64 = 0;
+    call!(libc::ioctl(fd, 0x8008_6601, &mut flags)).map(|_| flags as u32)
+}
+/// FS_IOC_SETFLAGS, as chattr(1).
+pub fn set_file_flags(fd: c_int, flags: u32) -> Sys {
+    let flags = u64::from(flags);
+    call!(libc::ioctl(fd, 0x4008_6602, &flags))
+}
+/// What of `events` is there now.
+pub fn poll(fd: c_int, events: i16) -> Sys<i16> {
+    let mut one = libc::pollfd { fd, events, revents: 0 };
+    call!(libc::poll(&mut one, 1, 0)).map(|_| one.revents)
+}
 pub fn flock(fd: c_int, operation: c_int) -> Sys {
     call!(libc::flock(fd, operation))
 }

@@ -1,6 +1,6 @@
 //! Steps drawn at random, leaning towards what works: paths that exist, slots that are open.
 
-use super::ops::{Flags, MAPS, OPEN_FLAGS, Octal, Op, P, SLOTS, Step, Target, USERS, Whence};
+use super::ops::{Flags, LockKind, MAPS, OPEN_FLAGS, Octal, Op, Owner, P, SLOTS, Step, Target, USERS, Whence};
 use super::side::{FAR, MAP_LEN, Side};
 
 /// SplitMix64: small, and the same everywhere.
@@ -84,7 +84,7 @@ impl Generator {
     }
 
     fn op(&mut self) -> Op {
-        match self.rng.below(110) {
+        match self.rng.below(122) {
             0..12 => self.open(),
             12..14 => self.tmpfile(),
             14..17 => Op::Close { slot: self.slot() },
@@ -154,8 +154,27 @@ impl Generator {
             105..107 => Op::Readdir { on: self.dir_target(), size: self.rng.pick(&[10, 24, 280, 400, 1000, 32768]) },
             107 => Op::Seekdir { on: self.dir_target(), skip: self.rng.below(20) },
             108 => Op::Statfs { on: self.target() },
+            109..116 => {
+                let (slot, owner, kind) = (self.slot(), self.owner(), self.lock_kind());
+                Op::Lock { slot, owner, kind, at: self.rng.below(12) as i64, len: self.rng.below(8) as i64 }
+            }
+            116..118 => {
+                let owner = self.rng.pick(&[Owner::Process, Owner::File]);
+                let (slot, kind) = (self.slot(), self.lock_kind());
+                Op::Getlock { slot, owner, kind, at: self.rng.below(12) as i64, len: self.rng.below(8) as i64 }
+            }
+            118 => Op::Flags { slot: self.slot() },
+            119 => Op::Setflags { slot: self.slot(), noatime: self.rng.one_in(2) },
+            120 => Op::Poll { slot: self.slot(), events: self.rng.pick(&[0, 1, 4, 5, 0x47]) },
             _ => Op::Utimens { on: self.target(), atime: (0, libc::UTIME_OMIT), mtime: (0, libc::UTIME_NOW) },
         }
+    }
+
+    fn owner(&mut self) -> Owner {
+        self.rng.pick(&[Owner::Process, Owner::File, Owner::Flock])
+    }
+    fn lock_kind(&mut self) -> LockKind {
+        self.rng.pick(&[LockKind::Read, LockKind::Write, LockKind::Write, LockKind::None])
     }
 
     /// A path that mostly exists.

@@ -72,6 +72,29 @@ pub enum Op {
     Readdir { on: Target, size: usize },
     Seekdir { on: Target, skip: usize },
     Statfs { on: Target },
+    Lock { slot: usize, owner: Owner, kind: LockKind, at: i64, len: i64 },
+    Getlock { slot: usize, owner: Owner, kind: LockKind, at: i64, len: i64 },
+    Flags { slot: usize },
+    Setflags { slot: usize, noatime: bool },
+    Poll { slot: usize, events: i16 },
+}
+
+/// Whose a lock is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Owner {
+    /// The process's: any close of the file takes it away.
+    Process,
+    /// The open file's.
+    File,
+    /// The open file's, by flock(2).
+    Flock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LockKind {
+    Read,
+    Write,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,6 +139,11 @@ impl Op {
             | Op::Fallocate { slot, .. }
             | Op::Fsync { slot, .. }
             | Op::Map { slot, .. }
+            | Op::Lock { slot, .. }
+            | Op::Getlock { slot, .. }
+            | Op::Flags { slot }
+            | Op::Setflags { slot, .. }
+            | Op::Poll { slot, .. }
             | Op::LinkFd { slot, .. } => vec![*slot],
             Op::Dup { slot, from } => vec![*slot, *from],
             Op::Copy { from, to, .. } => vec![*from, *to],

@@ -1,6 +1,6 @@
 //! One of the two directories: it runs steps, and shows as text what they did. Equal texts are equal behaviour.
 
-use super::ops::{MAPS, Octal, Op, P, SLOTS, Step, Target, USERS, Whence};
+use super::ops::{LockKind, MAPS, Octal, Op, Owner, P, SLOTS, Step, Target, USERS, Whence};
 use super::support::sys::{self, At, Dirent, Map, Pages, ROOT, Sys, User};
 use libc::{O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, c_int};
 use std::collections::BTreeMap;
@@ -349,6 +349,35 @@ impl Side {
                 let rest = sys::readdir(fd, 4096)?;
                 Ok(format!("{} resumed: {}", listing(&all), rest == all[skip + 1..]))
             }),
+            Op::Lock { slot, owner, kind, at, len } => match owner {
+                Owner::Process => {
+                    sys::lock(self.fd(slot), libc::F_SETLK, lock_type(kind), at, len).map(|_| "set".into())
+                }
+                Owner::File => {
+                    sys::lock(self.fd(slot), libc::F_OFD_SETLK, lock_type(kind), at, len).map(|_| "set".into())
+                }
+                Owner::Flock => {
+                    let operation = match kind {
+                        LockKind::Read => libc::LOCK_SH,
+                        LockKind::Write => libc::LOCK_EX,
+                        LockKind::None => libc::LOCK_UN,
+                    };
+                    sys::flock(self.fd(slot), operation | libc::LOCK_NB).map(number)
+                }
+            },
+            Op::Getlock { slot, owner, kind, at, len } => {
+                let command = if owner == Owner::Process { libc::F_GETLK } else { libc::F_OFD_GETLK };
+                let found = sys::lock(self.fd(slot), command, lock_type(kind), at, len)?;
+                // Who holds it is shown otherwise: the daemon holds the mount's.
+                Ok(format!("type {} from {} length {}", found.l_type, found.l_start, found.l_len))
+            }
+            Op::Flags { slot } => sys::file_flags(self.fd(slot)).map(|flags| format!("{flags:#x}")),
+            Op::Setflags { slot, noatime } => {
+                let fd = self.fd(slot);
+                let flags = sys::file_flags(fd)? & !sys::FS_NOATIME_FL;
+                sys::set_file_flags(fd, flags | if noatime { sys::FS_NOATIME_FL } else { 0 }).map(number)
+            }
+            Op::Poll { slot, events } => sys::poll(self.fd(slot), events).map(|ready| format!("{ready:#x}")),
             Op::Statfs { ref on } => {
                 let fs = sys::statfs(self.at(on))?;
                 let sizes = (fs.f_bsize, fs.f_frsize, fs.f_blocks, fs.f_files, fs.f_namelen);
@@ -466,6 +495,14 @@ impl Drop for Side {
 
 /// Bytes that a mapping covers.
 pub const MAP_LEN: usize = 1 << 17;
+
+fn lock_type(kind: LockKind) -> c_int {
+    match kind {
+        LockKind::Read => libc::F_RDLCK,
+        LockKind::Write => libc::F_WRLCK,
+        LockKind::None => libc::F_UNLCK,
+    }
+}
 
 fn error(errno: i32) -> String {
     sys::errno_name(errno)
