@@ -107,7 +107,8 @@ fn serve(wanted: Serve) -> Result<(), String> {
 
     let stats = Arc::new(Stats::default());
     let core = Arc::new(core);
-    let session = Session { core: Arc::clone(&core), device: device.into(), init, stats: Arc::clone(&stats) };
+    let alarm = Arc::new(process::ask_to_stop);
+    let session = Session { core: Arc::clone(&core), device: device.into(), init, stats: Arc::clone(&stats), alarm };
     let outcome = attend(session, &choice, &source, &signals, &mounted, stats_at_exit);
     drop(mounted);
     if stats_at_exit {

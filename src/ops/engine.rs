@@ -17,6 +17,10 @@ use crate::stats::Stats;
 use super::Answer;
 use super::reach::mount_of;
 
+/// Called upon a fault after which the mount is not to be served for long: it must be taken down. Once is enough, more do
+/// no harm.
+pub type Alarm = Arc<dyn Fn() + Send + Sync>;
+
 /// A mount that is ready to be served: INIT is done.
 pub struct Session {
     /// The tables.
@@ -27,6 +31,8 @@ pub struct Session {
     pub init: init::Session,
     /// Where latencies go.
     pub stats: Arc<Stats>,
+    /// See [`Alarm`].
+    pub alarm: Alarm,
 }
 
 /// How an engine serves, for the start-up line.

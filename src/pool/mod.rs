@@ -26,7 +26,7 @@ use crate::ops::{Answer, Os, serve};
 use crate::protocol::abi::{InHeader, WriteIn};
 use crate::protocol::{Errno, Reply, Request, decode};
 use crate::stats::{OpKind, Recorder};
-use crate::sys::{creds, device, fs::Linux, process};
+use crate::sys::{creds, device, fs::Linux};
 
 /// Threads at the start and at most: enough that some slow reads do not stop the rest.
 const FIRST: usize = 4;
@@ -176,7 +176,7 @@ impl Pool<'_> {
         let core = &*self.session.core;
         let alarm = || {
             self.panicked.store(true, Ordering::Relaxed);
-            process::ask_to_stop();
+            (self.session.alarm)();
         };
         match engine::poll(pin!(serve(core, &os, request)), alarm) {
             Poll::Ready(answer) => answer,

@@ -6,7 +6,8 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::sys::{creds, fs::Linux, process};
+use crate::ops::engine::Alarm;
+use crate::sys::{creds, fs::Linux};
 
 /// A worker's helpers at most: so many calls of one CPU's callers may sleep at once.
 const MOST: usize = 32;
@@ -52,14 +53,15 @@ impl Shared {
 /// The helpers of one worker.
 pub struct Helpers {
     host: Arc<Linux>,
+    alarm: Alarm,
     shared: Arc<Shared>,
     threads: std::cell::RefCell<Vec<JoinHandle<()>>>,
 }
 
 impl Helpers {
     /// None yet.
-    pub fn new(host: Arc<Linux>) -> Helpers {
-        Helpers { host, shared: Arc::default(), threads: Default::default() }
+    pub fn new(host: Arc<Linux>, alarm: Alarm) -> Helpers {
+        Helpers { host, alarm, shared: Arc::default(), threads: Default::default() }
     }
 
     /// Has `job` done. It must not unwind.
@@ -84,11 +86,11 @@ impl Helpers {
     }
 
     fn start(&self, number: usize) -> io::Result<JoinHandle<()>> {
-        let (host, shared) = (Arc::clone(&self.host), Arc::clone(&self.shared));
+        let (host, shared, alarm) = (Arc::clone(&self.host), Arc::clone(&self.shared), Arc::clone(&self.alarm));
         std::thread::Builder::new().name(format!("helper-{number}")).spawn(move || {
             if let Err(error) = creds::own_umask() {
                 tracing::error!("a helper cannot have a umask of its own: {error}");
-                process::ask_to_stop();
+                alarm();
             }
             shared.run(&host);
         })

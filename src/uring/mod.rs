@@ -156,7 +156,7 @@ fn serve_by(
                     let ended = crew.work(number, host, ready);
                     if ended.is_err() {
                         crew.shared.stop_all();
-                        crate::sys::process::ask_to_stop();
+                        (crew.session.alarm)();
                     }
                     ended
                 })
@@ -221,6 +221,7 @@ impl<'e> Crew<'e> {
         let worker = Worker::new(Parts {
             number,
             core: &self.session.core,
+            alarm: Arc::clone(&self.session.alarm),
             host,
             shared: self.shared,
             device: device::clone(self.session.device.as_fd(), true)?,

@@ -15,7 +15,6 @@ use crate::protocol::abi::InHeader;
 use crate::protocol::decode::{self, DecodeError};
 use crate::protocol::{Reply, Request, Unique};
 use crate::stats::OpKind;
-use crate::sys::process;
 
 use super::os::SlotOs;
 use super::slot::Via;
@@ -31,7 +30,7 @@ pub fn run<'w, 'm, F: Future<Output = Answer<'m>>>(
     let mut events = Vec::with_capacity(worker.open());
     let alarm = || {
         worker.shared.panicked.store(true, Ordering::Relaxed);
-        process::ask_to_stop();
+        (worker.alarm)();
     };
     while worker.in_service() {
         tasks.resize_with(worker.open(), || Box::pin(None));

@@ -13,7 +13,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use crate::core::Core;
 use crate::core::config::IoMode;
 use crate::core::host::Suid;
-use crate::ops::Answer;
+use crate::ops::{Answer, engine::Alarm};
 use crate::protocol::{Errno, Reply};
 use crate::stats::Recorder;
 use crate::sys::{creds, fs::Linux};
@@ -131,6 +131,8 @@ pub struct Worker<'m> {
     pub number: usize,
     /// The tables.
     pub core: &'m Core,
+    /// For faults.
+    pub alarm: Alarm,
     /// The host's calls.
     pub host: Arc<Linux>,
     /// For calls without an opcode.
@@ -160,6 +162,8 @@ pub struct Parts<'m> {
     /// See [`Worker`].
     pub core: &'m Core,
     /// See [`Worker`].
+    pub alarm: Alarm,
+    /// See [`Worker`].
     pub host: Arc<Linux>,
     /// See [`Worker`].
     pub shared: &'m Shared,
@@ -178,7 +182,7 @@ pub struct Parts<'m> {
 impl<'m> Worker<'m> {
     /// Makes the ring on the thread that will use it.
     pub fn new(parts: Parts<'m>) -> io::Result<Worker<'m>> {
-        let Parts { number, core, host, shared, device, memory, open, spare, recorder } = parts;
+        let Parts { number, core, alarm, host, shared, device, memory, open, spare, recorder } = parts;
         let slots: Vec<Slot<'m>> = memory.slots().take(open + spare).collect();
         let ring = new_ring(ENTRIES)?;
         let submitter = ring.submitter();
@@ -200,7 +204,8 @@ impl<'m> Worker<'m> {
             parked: RefCell::default(),
             number,
             core,
-            helpers: Helpers::new(Arc::clone(&host)),
+            helpers: Helpers::new(Arc::clone(&host), Arc::clone(&alarm)),
+            alarm,
             host,
             mailbox,
             shared,
