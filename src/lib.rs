@@ -1,5 +1,7 @@
 //! ptfs serves a host directory through FUSE.
 //!
+//! The `ptfs` command is [`daemon::main`]; a program that wants a mount of its own asks [`Mount::builder`] for it.
+//!
 //! The rooms and their order are drawn in ARCHITECTURE.md; a test holds the order. `protocol`, `core`, `ops` and `stats`
 //! know nothing of the platform: the lines below are the only ones that do.
 
@@ -16,3 +18,6 @@ pub mod pool;
 pub mod sys;
 #[cfg(target_os = "linux")]
 pub mod uring;
+
+#[cfg(target_os = "linux")]
+pub use daemon::embedded::{Builder, Mount, MountError, Unmount};

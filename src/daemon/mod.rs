@@ -2,6 +2,7 @@
 
 mod choice;
 mod cli;
+pub mod embedded;
 mod handshake;
 mod mount;
 mod options;

@@ -120,6 +120,19 @@ impl Mounted {
         fs::write(format!("/sys/fs/fuse/connections/{}/abort", self.id.minor()), "1")
     }
 
+    /// Takes the mount away from those who use it: their files give errors from now on. Only root may; for others it is
+    /// [`Mounted::detach`], after which it lasts until the last of them has left.
+    pub fn force(&self) {
+        match self.by {
+            Mounter::Kernel if self.is_there() => {
+                if let Err(error) = sys::force_unmount(self.path()) {
+                    tracing::warn!("cannot unmount {}: {error}", self.path().display());
+                }
+            }
+            _ => self.detach(),
+        }
+    }
+
     /// Sets how far the kernel reads ahead. INIT can only lower the kernel's 128 KiB; root may raise it here.
     pub fn set_readahead(&self, bytes: u32) -> io::Result<()> {
         fs::write(format!("/sys/class/bdi/{}/read_ahead_kb", self.id.device()), (bytes >> 10).to_string())

@@ -123,6 +123,13 @@ fn listen() {
             libc::sigaction(WAKE, &action, std::ptr::null_mut());
         }
     });
+    // SAFETY: zeroed is a valid sigset for the next call to fill; the mask is this thread's, which exists to wait.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, WAKE);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+    }
 }
 
 /// Waits for the lock on this thread, until `cancel` is set.

@@ -100,6 +100,13 @@ pub fn unmount(target: &Path, lazy: bool) -> io::Result<()> {
     check(unsafe { libc::umount2(target.as_ptr(), flags) })
 }
 
+/// Hides the mount at `target`, and has the kernel fail all its requests: those who use it get errors.
+pub fn force_unmount(target: &Path) -> io::Result<()> {
+    let target = c_string(target.as_os_str())?;
+    // SAFETY: `target` is NUL-terminated and outlives the call.
+    check(unsafe { libc::umount2(target.as_ptr(), libc::UMOUNT_NOFOLLOW | libc::MNT_DETACH | libc::MNT_FORCE) })
+}
+
 /// sync(2): all filesystems, also those that no path leads to any more.
 pub fn sync_everything() {
     // SAFETY: takes nothing and cannot fail.

@@ -92,6 +92,17 @@ impl Signals {
     }
 }
 
+/// Blocks every signal in this thread and all that it starts: they are for the rest of the program.
+pub fn block_all() -> io::Result<()> {
+    // SAFETY: zeroed is a valid sigset for the call to fill; the mask is the calling thread's.
+    let answer = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut())
+    };
+    if answer == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(answer)) }
+}
+
 /// Whether the other end of `ended` is closed, now or within `timeout`.
 pub fn ended_within(ended: &PipeReader, timeout: Duration) -> bool {
     poll([ended.as_fd()], timeout).is_ok_and(|[ended]| ended)
