@@ -66,22 +66,23 @@ impl Choice {
         }
     }
 
-    /// Tells the operator who serves what where; in a second line, what keeps it from being faster.
-    pub fn announce(&self, source: &Path, point: &Path, session: &Session, started: &Started) {
+    /// Tells the operator who serves what where; in a second line, what keeps it from being faster. Gives the first.
+    pub fn announce(&self, source: &Path, point: &Path, session: &Session, started: &Started) -> String {
         let Started { transport, workers, depth, payload_bytes, .. } = *started;
         let engine = match self {
             Choice::Uring => "uring",
             Choice::Pool(_) => "pool",
         };
         let plural = if workers == 1 { "" } else { "s" };
-        let mut text = format!(
+        let status = format!(
             "serving {} at {}: {engine} engine over {transport}, {workers} worker{plural}, queue depth {depth}, \
-             buffers up to {} MiB, {} fds; Ctrl-C stops",
+             buffers up to {} MiB, {} fds",
             source.display(),
             point.display(),
             payload_bytes.div_ceil(1 << 20),
             session.core.config.fd_budget,
         );
+        let mut text = format!("{status}; Ctrl-C stops");
         if let Some(why) = self.why_not_fast(session, started) {
             // Cannot fail: a String takes everything.
             let _ = write!(text, "\nptfs: {why}");
@@ -90,6 +91,7 @@ impl Choice {
             let _ = write!(text, "\nptfs: the buffers exceed --memory-cap: each request in flight needs --max-write");
         }
         say(text);
+        status
     }
 
     fn why_not_fast(&self, session: &Session, started: &Started) -> Option<String> {
