@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sd_notify::NotifyState;
-
 use super::bind::{BindSpec, Bound};
+use super::choice::Announcement;
 use super::pidfile::PidFile;
+use super::{notify, say};
 use crate::sys::mount::wait_for_answer;
 use crate::sys::process::Launch;
 
@@ -41,7 +41,7 @@ impl Fixtures {
 
     /// Waits until the mount at `point` answers, and puts everything up; all or nothing. False if that failed: the
     /// mount is to go, and [`Fixtures::failure`] tells why.
-    pub fn put_up(&self, point: &Path, status: &str) -> bool {
+    pub fn put_up(&self, point: &Path, said: &Announcement) -> bool {
         // Without the lock, since the end must not wait for an engine that does not answer.
         let answer = wait_for_answer(point);
         let mut state = self.state();
@@ -49,7 +49,7 @@ impl Fixtures {
             return true;
         }
         let outcome = answer.map_err(|error| format!("the mount does not answer: {error}"));
-        match outcome.and_then(|()| self.build(&mut state, point, status)) {
+        match outcome.and_then(|()| self.build(&mut state, point, said)) {
             Ok(()) => true,
             Err(line) => {
                 state.failure = Some(line);
@@ -58,15 +58,16 @@ impl Fixtures {
         }
     }
 
-    fn build(&self, state: &mut State, point: &Path, status: &str) -> Result<(), String> {
+    fn build(&self, state: &mut State, point: &Path, said: &Announcement) -> Result<(), String> {
         for spec in &self.binds {
             state.bound.push(Bound::make(spec, point)?);
         }
         state.pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
+        say(&said.text);
         if let Some(launch) = state.launch.take() {
             launch.detach().map_err(|error| format!("cannot leave the standard streams: {error}"))?;
         }
-        tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id()), NotifyState::Status(status)]);
+        notify::ready(&said.status);
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl Fixtures {
     pub fn take_down(&self) {
         let mut state = self.state();
         if !state.closing {
-            tell(&[NotifyState::Stopping, NotifyState::Status("unmounting")]);
+            notify::stopping();
         }
         state.closing = true;
         while let Some(last) = state.bound.pop() {
@@ -101,12 +102,5 @@ impl Fixtures {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic leaves at worst too little put up.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells a service manager (`Type=notify`). Without one there is nobody to tell.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("the service manager at NOTIFY_SOCKET cannot be told: {error}");
     }
 }

@@ -10,6 +10,7 @@ mod handshake;
 mod helper;
 mod log;
 mod mount;
+mod notify;
 mod options;
 mod pidfile;
 mod policy;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
-use self::choice::Choice;
+use self::choice::{Announcement, Choice};
 use self::cli::{Invocation, Remount, Serve};
 use self::fixtures::Fixtures;
 use self::log::say;
@@ -182,12 +183,12 @@ fn attend(
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         // A worker tells when it serves. It cannot wait for its own answer, so somebody else does, with the
         // credentials and the umask of the process.
-        let (serves, started) = mpsc::channel::<String>();
+        let (serves, started) = mpsc::channel::<Announcement>();
         thread::Builder::new()
             .name("fixtures".to_owned())
             .spawn_scoped(scope, move || {
-                if let Ok(status) = started.recv()
-                    && !fixtures.put_up(mounted.path(), &status)
+                if let Ok(announcement) = started.recv()
+                    && !fixtures.put_up(mounted.path(), &announcement)
                 {
                     desk.stop();
                 }

@@ -21,7 +21,7 @@ pub const TABLE: [(&[&str], Meaning); 67] = [
     (&["o=", "options="], Options),
     (&["f"], Is(&["--foreground"])),
     (&["d", "debug", "debug-fuse"], Is(&["--foreground", "--log=debug"])),
-    (&["s", "single"], Idle("as many workers serve as without it, and none sees what another has half done")),
+    (&["s", "single"], Idle("as many workers serve as without it")),
     // passthrough_hp.
     (&["bg-debug-fuse"], Is(&["--log=debug"])),
     (&["nocache"], Is(&["--cache=never"])),
