@@ -74,6 +74,29 @@ fn a_plain_user_mounts_and_unmounts() {
 }
 
 #[test]
+fn a_plain_user_leaves_it_in_the_background() {
+    let user = User::new();
+    let options = ["--daemonize", "-oauto_unmount,sync,max_read=65536,nodiratime"];
+    let output = run(&mut user.ptfs(&options));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(user.script("cat hello"), "hello\n");
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
+    let line = table.lines().find(|line| line.contains(&*user.scratch.mnt().to_string_lossy())).expect("mounted");
+    assert!(["nodiratime", "sync", "max_read=65536"].iter().all(|option| line.contains(option)), "{line}");
+    let umount = run(&mut user.command("fusermount3", &["-u", &user.scratch.mnt().to_string_lossy()]));
+    assert!(umount.status.success(), "{umount:?}");
+}
+
+#[test]
+fn only_root_binds() {
+    let user = User::new();
+    let (code, said) = refusal(&mut user.ptfs(&["--bind=proc:hello-proc"]));
+    assert!(code == Some(1) && said.contains("only root may"), "{code:?} {said}");
+    assert!(mounted(&user.scratch.mnt()).is_none());
+    assert_eq!(fs::read_dir(user.scratch.source()).expect("there").count(), 1);
+}
+
+#[test]
 fn fusermount_ends_it() {
     let user = User::new();
     let mut daemon = Daemon::start(user.ptfs(&[]));
