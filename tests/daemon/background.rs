@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::harness::{PTFS, Scratch, mounted, refusal, refused, run, signal, until};
+use crate::harness::{PTFS, Scratch, finish, mounted, refusal, refused, run, signal, until};
 
 fn daemonize(scratch: &Scratch, arguments: &[&str]) -> Output {
     let mut command = Command::new(PTFS);
-    run(command.arg("--daemonize").args(arguments).arg(scratch.source()).arg(scratch.mnt()))
+    finish(command.arg("--daemonize").args(arguments).arg(scratch.source()).arg(scratch.mnt()))
 }
 
 fn pid_in(file: &Path) -> u32 {
@@ -96,6 +96,10 @@ fn a_pid_file_is_one_daemons() {
     let (code, said) = refused(&arguments);
     assert!(code == Some(1) && said.contains(&format!("process {}", first.pid())), "{code:?} {said}");
     assert!(!other.exists() && pid_in(&pidfile) == first.pid());
+    // That is the first to be looked at: nothing else is begun.
+    let missing = scratch.path("missing");
+    let (code, said) = refused(&[option.as_ref(), missing.as_os_str(), other.as_os_str()]);
+    assert!(code == Some(1) && said.contains("process "), "{code:?} {said}");
 
     first.signal("KILL");
     assert_eq!(first.end(), None);
@@ -190,7 +194,7 @@ fn a_service_manager_is_told() {
         let pidfile = scratch.path("pid");
         let mut command = Command::new(PTFS);
         command.env("NOTIFY_SOCKET", &name).arg("--daemonize").arg(flag("pidfile", &pidfile));
-        assert!(run(command.arg(scratch.source()).arg(scratch.mnt())).status.success());
+        assert!(finish(command.arg(scratch.source()).arg(scratch.mnt())).status.success());
         let ready = told(&socket);
         let pid = pid_in(&pidfile);
         assert!(ready.contains("READY=1\n") && ready.contains(&format!("MAINPID={pid}\n")), "{ready}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Daemon, PTFS, Scratch, mounted, refused, run, until};
+use crate::harness::{Daemon, PTFS, Scratch, finish, mounted, refused, run, until};
 
 fn serves(scratch: &Scratch) {
     assert_eq!(fs::read(scratch.mnt().join("hello")).expect("readable"), b"hello\n");
@@ -54,7 +54,7 @@ fn passthrough_hp() {
     let mut command = Command::new(linked(&scratch, "passthrough_hp"));
     command.args(["--nosplice", "--num-threads=4", "--clone-fd", "-o", "fsname=mine,noexec"]);
     // It leaves the foreground, as that does: its output ends, and the mount answers.
-    let output = run(command.arg(scratch.source()).arg(scratch.mnt()));
+    let output = finish(command.arg(scratch.source()).arg(scratch.mnt()));
     assert!(output.status.success(), "{output:?}");
     serves(&scratch);
     assert_eq!(shown(&scratch.mnt()), ("fuse.ptfs".to_owned(), "mine".to_owned()));
@@ -77,7 +77,7 @@ fn passthrough_ll() {
 fn bindfs() {
     let scratch = Scratch::new();
     let bindfs = linked(&scratch, "bindfs");
-    let output = run(Command::new(&bindfs).args(["-r", "--multithreaded"]).arg(scratch.source()).arg(scratch.mnt()));
+    let output = finish(Command::new(&bindfs).args(["-r", "--multithreaded"]).arg(scratch.source()).arg(scratch.mnt()));
     assert!(output.status.success(), "{output:?}");
     serves(&scratch);
     let error = fs::write(scratch.mnt().join("new"), "").expect_err("read-only");
