@@ -226,3 +226,20 @@ fn settings_arrive() {
     let bound = serve("passthrough --rootdir /src --mountpoint /mnt --bind proc:/proc --bind sys:/sys");
     assert_eq!((bound.binds.len(), bound.source.to_str()), (2, Some("/src")));
 }
+
+#[test]
+fn every_name_is_documented() {
+    const GUIDE: &str = include_str!("../../../docs/dropin.md");
+    // A word of its own, in backquotes: `--flag`, `--flag=VALUE`, `option=`, `-o option`.
+    let words: Vec<&str> = GUIDE.split(['`', ' ', ',', '|']).collect();
+    let documented = |name: &str| words.iter().any(|word| *word == name || word.starts_with(&format!("{name}=")));
+    for name in flags::TABLE.iter().flat_map(|(names, _)| *names) {
+        let bare = name.trim_end_matches('=');
+        let flag = if bare.len() == 1 { format!("-{bare}") } else { format!("--{bare}") };
+        assert!(documented(&flag), "{flag}");
+    }
+    for name in options::TABLE.iter().flat_map(|(names, _)| *names) {
+        let bare = name.trim_end_matches('=');
+        assert!(documented(bare) || words.contains(name) || documented(&format!("--{bare}")), "-o {name}");
+    }
+}
