@@ -80,15 +80,16 @@ impl Drop for Bound {
 }
 
 /// The directories, and the file, that had to be made to mount on. Dropping it removes them if they are empty.
-#[derive(Default)]
 struct Made {
+    /// What they were made in: when that is gone, their paths lead elsewhere.
+    within: MountId,
     dirs: Vec<PathBuf>,
     file: Option<PathBuf>,
 }
 
 impl Made {
     fn at(target: &Path, point: &Path, is_dir: bool) -> io::Result<Made> {
-        let mut made = Made::default();
+        let mut made = Made { within: sys::identify(point)?, dirs: Vec::new(), file: None };
         let parent = target.parent().filter(|parent| parent.starts_with(point)).unwrap_or(point);
         let dirs = if is_dir { target } else { parent };
         let missing: Vec<&Path> = dirs.ancestors().take_while(|dir| !dir.exists()).collect();
@@ -106,12 +107,15 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
+        let is_ours =
+            |path: &Path| path.parent().is_some_and(|dir| sys::identify(dir).is_ok_and(|id| id == self.within));
         if let Some(path) = &self.file
+            && is_ours(path)
             && File::open(path).and_then(|file| file.metadata()).is_ok_and(|meta| meta.len() == 0)
         {
             let _ = fs::remove_file(path);
         }
-        for dir in self.dirs.iter().rev() {
+        for dir in self.dirs.iter().rev().filter(|dir| is_ours(dir)) {
             let _ = fs::remove_dir(dir);
         }
     }

@@ -49,7 +49,7 @@ use crate::sys::signal::Signals;
 use crate::sys::{self, creds, limits, process};
 
 /// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line;
-/// mount(8) has codes of its own: see [`cli::Codes`].
+/// mount(8) has codes of its own: see `cli::Codes`.
 pub fn main() -> ExitCode {
     let (outcome, failure) = match Invocation::from_args() {
         Ok(Invocation::Serve(wanted)) => {

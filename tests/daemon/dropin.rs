@@ -139,7 +139,11 @@ fn binds_come_after_the_mount_and_go_before_it() {
     let [outer, inner, file] = to_bind(&scratch);
     let bind = |source: &Path, target: &str| format!("--bind={}:{target}", source.display());
     let (first, second, third) = (bind(&outer, "/a"), bind(&inner, "a/b"), bind(&file, "etc/conf"));
-    for end in ["TERM", "umount -l"] {
+    // What the mount point covers is not what was made in the mount.
+    let covered = scratch.mnt().join("etc");
+    fs::create_dir(&covered).expect("new");
+    fs::write(covered.join("conf"), "").expect("new");
+    for end in ["TERM", "-l", "-R"] {
         let mut daemon = scratch.serve(&[&first, &second, &third]);
         assert_eq!(fs::read(scratch.mnt().join("a/b/deep")).expect("bound in order"), b"deep");
         assert_eq!(fs::read(scratch.mnt().join("etc/conf")).expect("bound"), b"a file");
@@ -148,10 +152,11 @@ fn binds_come_after_the_mount_and_go_before_it() {
         }
         match end {
             "TERM" => daemon.signal(end),
-            _ => assert!(run(Command::new("umount").arg("-l").arg(scratch.mnt())).status.success()),
+            _ => until("umount", || run(Command::new("umount").arg(end).arg(scratch.mnt())).status.success()),
         }
         assert_eq!(daemon.end(), Some(0), "{}", daemon.said());
         assert!(!daemon.said().contains("in use"), "a bind was in the way:\n{}", daemon.said());
+        assert!(covered.join("conf").exists(), "{end}");
         for target in ["", "a", "a/b", "etc/conf"] {
             assert!(mounted(&scratch.mnt().join(target)).is_none(), "{target}");
         }
