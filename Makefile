@@ -33,3 +33,6 @@ install-helpers:
 uninstall:
 	rm -f '$(DESTDIR)$(bindir)/ptfs'
 	for helper in $(helpers); do rm -f "$(DESTDIR)$(MOUNTDIR)/$$helper"; done
+
+# What goes beside the binary.
+-include packaging/install.mk

@@ -1,6 +1,6 @@
 //! The flags of others.
 
-use super::Meaning::{Becomes, Idle, Ignored, Is, Mountpoint, Options, Refused, Source, Undoes};
+use super::Meaning::{Becomes, Idle, Ignored, Is, Mountpoint, Options, Refused, Source};
 use super::{Meaning, maps};
 
 /// Why nothing of vhost-user is taken.
@@ -80,7 +80,7 @@ pub const TABLE: [(&[&str], Meaning); 67] = [
     (&["no-announce-submounts"], Ignored),
     (&["no-readdirplus"], Idle("the kernel asks for attributes with names only where it uses them")),
     (&["inode-file-handles="], Becomes(maps::file_handles)),
-    (&["no-killpriv-v2"], Undoes(&["--killpriv-v2"])),
+    (&["no-killpriv-v2"], Is(&["--killpriv-v2=false"])),
     (&["sandbox=", "seccomp="], Becomes(maps::no_sandbox)),
     (&["translate-uid="], Becomes(maps::translate_uid)),
     (&["translate-gid="], Becomes(maps::translate_gid)),

@@ -38,13 +38,14 @@ pub fn translate_gid(value: &str) -> Result<Vec<String>, String> {
 }
 
 fn translated(kind: &str, value: &str) -> Result<Vec<String>, String> {
-    match value.split(':').collect::<Vec<_>>()[..] {
-        ["map", guest, host, count] => Ok(vec![format!("--{kind}-mapping={host}:{guest}:{count}")]),
-        _ => Err("only map:SOURCE:TARGET:COUNT is understood".to_owned()),
-    }
+    let ["map", shown, host, count] = value.split(':').collect::<Vec<_>>()[..] else {
+        return Err("only map:SOURCE:TARGET:COUNT is understood".to_owned());
+    };
+    let range = Range { host: id(host)?, shown: id(shown)?, count: id(count)? };
+    Ok(vec![mapping(kind, vec![range])])
 }
 
-/// `bindfs --map`: `1000/1001:@100/@101`, shown on the left what the host has, on the right what the mount shows.
+/// `bindfs --map`: `1000/1001:@100/@101`, with the host's id on the left, and that which the mount shows on the right.
 pub fn bindfs_map(value: &str) -> Result<Vec<String>, String> {
     let (mut users, mut groups) = (Vec::new(), Vec::new());
     for pair in value.split(':').filter(|pair| !pair.is_empty()) {
@@ -53,11 +54,56 @@ pub fn bindfs_map(value: &str) -> Result<Vec<String>, String> {
             (Some(host), Some(shown)) => (&mut groups, host, shown),
             _ => (&mut users, host, shown),
         };
-        for id in [host, shown] {
-            id.parse::<u32>().map_err(|_| format!("'{id}' is no number: names are not looked up, use `id`"))?;
-        }
-        list.push(format!("{host}:{shown}:1"));
+        list.push(Range { host: id(host)?, shown: id(shown)?, count: 1 });
     }
-    let flag = |kind: &str, list: &[String]| (!list.is_empty()).then(|| format!("--{kind}-mapping={}", list.join(":")));
-    Ok(flag("uid", &users).into_iter().chain(flag("gid", &groups)).collect())
+    let lists = [("uid", users), ("gid", groups)].into_iter().filter(|(_, list)| !list.is_empty());
+    Ok(lists.map(|(kind, list)| mapping(kind, list)).collect())
+}
+
+fn id(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("'{text}' is no number: names are not looked up, see id(1)"))
+}
+
+/// `count` ids of the host from `host` on are shown as `shown` and those that follow.
+struct Range {
+    host: u32,
+    shown: u32,
+    count: u32,
+}
+
+/// What comes after the last id; those beyond stand for nobody.
+const END: u64 = (1 << 32) - 2;
+
+/// The flag for these ranges. Others leave ids as they are that they do not name, where ptfs shows nobody's: so it is
+/// told of them, but for those that would be shown twice.
+fn mapping(kind: &str, ranges: Vec<Range>) -> String {
+    let mut words: Vec<String> =
+        ranges.iter().map(|range| format!("{}:{}:{}", range.host, range.shown, range.count)).collect();
+    let taken = ranges.iter().flat_map(|range| [range.host, range.shown].map(|start| (start, range.count)));
+    let mut taken: Vec<(u64, u64)> = taken.map(|(start, count)| (start.into(), count.into())).collect();
+    taken.sort_unstable();
+    taken.push((END, 0));
+    let mut free = 0;
+    for (start, count) in taken {
+        if start > free {
+            words.push(format!("{free}:{free}:{}", start - free));
+        }
+        free = free.max(start + count);
+    }
+    format!("--{kind}-mapping={}", words.join(":"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_not_named_stay_as_they_are() {
+        let flag = |pairs: &str| bindfs_map(pairs).expect("numbers").concat();
+        assert_eq!(flag("1000/1001:1001/1000"), "--uid-mapping=1000:1001:1:1001:1000:1:0:0:1000:1002:1002:4294966292");
+        assert_eq!(flag("@0/@5"), "--gid-mapping=0:5:1:1:1:4:6:6:4294967288");
+        let flag = translate_uid("map:0:1000:10").expect("numbers").concat();
+        assert_eq!(flag, "--uid-mapping=1000:0:10:10:10:990:1010:1010:4294966284");
+        assert!(translate_uid("squash-guest:0:1:2").is_err() && translate_uid("map:0:1").is_err());
+    }
 }

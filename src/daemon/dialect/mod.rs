@@ -104,6 +104,13 @@ pub fn translate(arguments: &[OsString], manner: Manner, own: &Command) -> Resul
             _ => walk.out.positionals.push(argument.clone()),
         }
     }
+    for flag in ["--uid-mapping=", "--gid-mapping="] {
+        let maps = walk.out.flags.iter().filter(|given| given.as_bytes().starts_with(flag.as_bytes()));
+        if maps.count() > 1 {
+            // The last one winning would give files to others than those that were meant.
+            return Err(format!("ids are mapped twice: say all in one {flag}HOST:SHOWN:LENGTH:HOST:..."));
+        }
+    }
     Ok(walk.out)
 }
 

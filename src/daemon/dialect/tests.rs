@@ -75,6 +75,7 @@ virtiofsd --shared-dir /src --inode-file-handles mandatory --no-killpriv-v2 --sa
 virtiofsd --shared-dir /src --inode-file-handles=always /mnt
 virtiofsd --shared-dir /src --xattrmap :map::user.virtiofs.: --no-announce-submounts /mnt
 virtiofsd --shared-dir /src --translate-uid map:0:1000:10 --translate-gid map:0:100:1 /mnt
+virtiofsd --shared-dir /src --translate-uid map:0:1000:10 --translate-uid map:20:2000:10 /mnt
 virtiofsd --shared-dir /src --socket-path /run/x.sock
 virtiofsd --fd=3 --shared-dir /src
 virtiofsd --vhost-user-thing /src /mnt
@@ -89,8 +90,9 @@ mount /src /mnt -o rw,context=system_u:object_r:tmp_t:s0
 ";
 
 /// Flags that the table names and that `policy` and the mapping of ids define; taken as they come where those do not.
-const SWITCHES: [&str; 6] = ["writeback", "xattr", "no-xattr", "readonly", "killpriv-v2", "use-host-ino"];
-const VALUES: [&str; 6] = ["cache", "negative-timeout", "xattrmap", "inode-handles", "uid-mapping", "gid-mapping"];
+const SWITCHES: [&str; 5] = ["writeback", "xattr", "no-xattr", "readonly", "use-host-ino"];
+const VALUES: [&str; 7] =
+    ["cache", "negative-timeout", "xattrmap", "inode-handles", "killpriv-v2", "uid-mapping", "gid-mapping"];
 
 /// The flags of ptfs.
 fn own() -> Command {
