@@ -105,13 +105,14 @@ Examples:
   ptfs --daemonize --log-file /var/log/ptfs.log ~/src ~/view
                                  Return once the mount answers, and serve it in the background
   sudo mount -t fuse.ptfs /srv/data /mnt/data -o ro,allow_other
-                                 The same by mount(8) or /etc/fstab, where ptfs is linked to /sbin/mount.fuse.ptfs
+                                 By mount(8), which finds ptfs at /sbin/mount.fuse.ptfs
 
-Command lines of libfuse-fs, libfuse's passthrough examples, bindfs and virtiofsd are understood: docs/dropin.md.
+Command lines of libfuse-fs, libfuse's examples, bindfs and virtiofsd are understood: docs/dropin.md.
 The first lines on standard error say which engine and transport serve, and what would be faster.
 SIGINT, SIGTERM and SIGHUP unmount and finish what was begun; one more of them leaves at once.
-A plain user needs fusermount3 (package fuse3); root needs nothing. Exit code: 0 when the mount came and went (with
---daemonize: when it answers), 1 after a failure, 2 for a wrong command line; under mount(8) 0, 32 and 1.";
+A plain user needs fusermount3 (package fuse3); root needs nothing.
+Exit code: 0 when the mount came and went (with --daemonize: when it answers), 1 after a failure,
+2 for a wrong command line. Under mount(8): 0, 32 and 1.";
 
 /// Serve a host directory through FUSE, as fast as the kernel allows.
 #[derive(Parser, Debug)]

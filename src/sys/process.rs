@@ -66,7 +66,8 @@ pub fn fork_to_background() -> io::Result<Forked> {
         pid => {
             drop(writer);
             let started = reader.read(&mut [0]).is_ok_and(|length| length == 1);
-            Ok(Forked::Parent(if started { 0 } else { exit_code(pid) }))
+            // A child that was told to stop before it had started ends well, but there is nothing to go on with.
+            Ok(Forked::Parent(if started { 0 } else { exit_code(pid).max(1) }))
         }
     }
 }
