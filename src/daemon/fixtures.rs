@@ -84,13 +84,15 @@ impl Fixtures {
         }
     }
 
-    /// Removes the pid file: for an exit that runs no destructors.
+    /// Removes the pid file, and says what has failed: for an exit that runs no destructors.
     pub fn abandon(&self) {
         // Whoever holds the lock may wait for the mount.
-        if let Ok(state) = self.state.try_lock()
-            && let Some(file) = &state.pidfile
-        {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        if let Some(file) = &state.pidfile {
             file.remove();
+        }
+        if let Some(line) = state.failure.take() {
+            say(line);
         }
     }
 
