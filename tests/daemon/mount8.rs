@@ -8,6 +8,8 @@ use crate::harness::{PTFS, Scratch, run};
 /// Makes the links, runs `script` with `$S` to serve and `$M` to mount at, and leaves no mount behind.
 fn in_a_namespace(scratch: &Scratch, script: &str) -> Output {
     let prepare = r#"
+        # The mounts of other tests came along; kept here they would outlive their unmount there.
+        awk '$3 ~ /^fuse/ { print $2 }' /proc/self/mounts | while read -r point; do umount -l "$point"; done
         set -e
         sbin=$(realpath /sbin)
         mount -t tmpfs ptfs-test "$T"
