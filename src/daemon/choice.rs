@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::say;
 use crate::core::config::{Config, Engine, Transport};
 use crate::ops::engine::{Session, Started};
 use crate::protocol::init::{self, Wants};
@@ -14,6 +13,14 @@ use crate::{pool, uring};
 
 /// The switch of FUSE-over-io_uring. It acts on mounts made later.
 const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
+
+/// What there is to say once the mount answers.
+pub struct Announcement {
+    /// Who serves what where, for a service manager.
+    pub status: String,
+    /// The same for the operator, with what keeps it from being faster in lines of their own.
+    pub text: String,
+}
 
 /// The engine of this run.
 pub enum Choice {
@@ -69,22 +76,23 @@ impl Choice {
         }
     }
 
-    /// Tells the operator who serves what where; in a second line, what keeps it from being faster.
-    pub fn announce(&self, source: &Path, point: &Path, session: &Session, started: &Started) {
+    /// What to tell the operator: who serves what where.
+    pub fn announce(&self, source: &Path, point: &Path, session: &Session, started: &Started) -> Announcement {
         let Started { transport, workers, depth, payload_bytes, .. } = *started;
         let engine = match self {
             Choice::Uring => "uring",
             Choice::Pool(_) => "pool",
         };
         let plural = if workers == 1 { "" } else { "s" };
-        let mut text = format!(
+        let status = format!(
             "serving {} at {}: {engine} engine over {transport}, {workers} worker{plural}, queue depth {depth}, \
-             buffers up to {} MiB, {} fds; Ctrl-C stops",
+             buffers up to {} MiB, {} fds",
             source.display(),
             point.display(),
             payload_bytes.div_ceil(1 << 20),
             session.core.config.fd_budget,
         );
+        let mut text = format!("{status}; Ctrl-C stops");
         if let Some(why) = self.why_not_fast(session, started) {
             // Cannot fail: a String takes everything.
             let _ = write!(text, "\nptfs: {why}");
@@ -92,7 +100,7 @@ impl Choice {
         if payload_bytes > session.core.config.memory_cap {
             let _ = write!(text, "\nptfs: the buffers exceed --memory-cap: each request in flight needs --max-write");
         }
-        say(text);
+        Announcement { status, text }
     }
 
     fn why_not_fast(&self, session: &Session, started: &Started) -> Option<String> {

@@ -1,15 +1,20 @@
 //! The command line.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt::Display;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
+use clap::{Command, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
+use super::bind::BindSpec;
+use super::config_file;
+use super::dialect::{Manner, Translation, translate};
+use super::helper;
 use super::options::MountOptions;
 use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
@@ -26,6 +31,22 @@ pub enum Invocation {
     Remount(Remount),
 }
 
+/// The exit codes of one way to be called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Codes {
+    /// After a wrong command line.
+    pub usage: u8,
+    /// After a failure.
+    pub failure: u8,
+}
+
+impl Codes {
+    /// Those of ptfs.
+    pub const OWN: Codes = Codes { usage: 2, failure: 1 };
+    /// Those that mount(8) has, and expects of its helpers.
+    pub const MOUNT: Codes = Codes { usage: 1, failure: 32 };
+}
+
 /// `-o remount`.
 #[derive(Debug)]
 pub struct Remount {
@@ -37,6 +58,8 @@ pub struct Remount {
     pub namespace: Option<PathBuf>,
     /// Only look at the arguments (`mount -f`).
     pub fake: bool,
+    /// What to end with.
+    pub codes: Codes,
 }
 
 /// A mount to make.
@@ -54,6 +77,22 @@ pub struct Serve {
     pub stats_at_exit: bool,
     /// What to log, as `RUST_LOG` has it.
     pub log: String,
+    /// Where to write what is said, beside standard error.
+    pub log_file: Option<PathBuf>,
+    /// Return once the mount answers, and serve it in the background.
+    pub daemonize: bool,
+    /// Where to write the process number.
+    pub pidfile: Option<PathBuf>,
+    /// What to bind into the mount.
+    pub binds: Vec<BindSpec>,
+    /// What the operator should know about the command line.
+    pub notes: Vec<String>,
+    /// The mount namespace to do it in, if not this process's (`mount -N`).
+    pub namespace: Option<PathBuf>,
+    /// Only look at the arguments (`mount -f`).
+    pub fake: bool,
+    /// What to end with.
+    pub codes: Codes,
 }
 
 const EXAMPLES: &str = "\
@@ -64,15 +103,21 @@ Examples:
   kill -USR1 $(pidof ptfs)       Print count and latency of every operation so far
   sudo ptfs -o allow_other,auto_unmount /srv/data /mnt/data
                                  Let all users in; leave no dead mount behind, even after kill -9
+  ptfs --daemonize --log-file /var/log/ptfs.log ~/src ~/view
+                                 Return once the mount answers, and serve it in the background
+  sudo mount -t fuse.ptfs /srv/data /mnt/data -o ro,allow_other
+                                 By mount(8), which finds ptfs at /sbin/mount.fuse.ptfs
 
+Command lines of libfuse-fs, libfuse's examples, bindfs and virtiofsd are understood: docs/dropin.md.
 The first lines on standard error say which engine and transport serve, and what would be faster.
 SIGINT, SIGTERM and SIGHUP unmount and finish what was begun; one more of them leaves at once.
-A plain user needs fusermount3 (package fuse3); root needs nothing. Exit code: 0 when the mount came and went,
-1 after a failure, 2 for a wrong command line.";
+A plain user needs fusermount3 (package fuse3); root needs nothing.
+Exit code: 0 when the mount came and went (with --daemonize: when it answers), 1 after a failure,
+2 for a wrong command line. Under mount(8): 0, 32 and 1.";
 
 /// Serve a host directory through FUSE, as fast as the kernel allows.
 #[derive(Parser, Debug)]
-#[command(name = "ptfs", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "ptfs", version, after_help = EXAMPLES, max_term_width = 110, args_override_self = true)]
 struct Cli {
     /// Directory to serve
     source: PathBuf,
@@ -80,15 +125,39 @@ struct Cli {
     /// Where to serve it; made if missing, and then removed at the end
     mountpoint: PathBuf,
 
-    /// Mount options: allow_other, auto_unmount, ro, rw, [no]dev, [no]suid, [no]exec, [no]atime, fsname=NAME,
-    /// subtype=NAME, default_permissions (always on). Default: rw,nodev,nosuid. With remount: set ro to
-    /// noatime on the mount that is there, and exit
-    #[arg(short = 'o', value_name = "OPT[,OPT...]", help_heading = "Mount")]
+    /// Mount options: allow_other, auto_unmount, ro, rw, [no]dev, [no]suid, [no]exec, [no]atime and the other flags
+    /// of mount(8), fsname=NAME, subtype=NAME, max_read=BYTES, default_permissions (always on). Default:
+    /// rw,nodev,nosuid. With remount: set the flags of the mount that is there, and exit
+    #[arg(short = 'o', long, value_name = "OPT[,OPT...]", help_heading = "Mount")]
     options: Vec<String>,
 
     /// Let other users in, as -o allow_other
-    #[arg(long, help_heading = "Mount")]
+    #[arg(long, overrides_with = "no_allow_other", help_heading = "Mount")]
     allow_other: bool,
+
+    /// Let nobody else in: the default, and takes back --allow-other
+    #[arg(long, help_heading = "Mount")]
+    no_allow_other: bool,
+
+    /// Bind a directory or file of the host into the mount while it serves; root only, may be repeated
+    #[arg(long, value_name = "SRC:TARGET", value_parser = BindSpec::parse, help_heading = "Mount")]
+    bind: Vec<BindSpec>,
+
+    /// Return once the mount answers a request, and serve in the background
+    #[arg(long, overrides_with = "foreground", help_heading = "Process")]
+    daemonize: bool,
+
+    /// Stay in the foreground: the default, and takes back --daemonize
+    #[arg(long, help_heading = "Process")]
+    foreground: bool,
+
+    /// Write the process number there once the mount answers; refuse if a running daemon has
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
+    pidfile: Option<PathBuf>,
+
+    /// Take from a TOML file what the command line does not say: its keys are the long flags, source and mountpoint
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
+    config: Option<PathBuf>,
 
     #[command(flatten)]
     policy: PolicyFlags,
@@ -140,63 +209,30 @@ struct Cli {
     /// off, error, warn, info, debug, trace, or a filter as in RUST_LOG
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = "Reports")]
     log: String,
+
+    /// Append what is said on standard error to a file too
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    log_file: Option<PathBuf>,
 }
-
-/// How mount(8) calls `/sbin/mount.fuse.ptfs`, a link to ptfs.
-#[derive(Parser, Debug)]
-#[command(name = HELPER, version)]
-struct Helper {
-    /// Directory to serve
-    source: PathBuf,
-
-    /// Where it is served
-    mountpoint: PathBuf,
-
-    /// Mount options
-    #[arg(short = 'o', value_name = "OPT[,OPT...]")]
-    options: Vec<String>,
-
-    /// Overlook unknown options
-    #[arg(short = 's')]
-    sloppy: bool,
-
-    /// Change nothing
-    #[arg(short = 'f')]
-    fake: bool,
-
-    /// Accepted: there is no mtab to leave alone
-    #[arg(short = 'n')]
-    _no_mtab: bool,
-
-    /// Accepted: there is nothing more to say
-    #[arg(short = 'v', action = ArgAction::Count)]
-    _verbose: u8,
-
-    /// The mount namespace to act in
-    #[arg(short = 'N', value_name = "FILE")]
-    namespace: Option<PathBuf>,
-
-    /// Accepted: the type follows from the name of this program
-    #[arg(short = 't', value_name = "TYPE")]
-    _type: Option<String>,
-}
-
-/// The name by which mount(8) calls its helper for the type `fuse.ptfs`.
-const HELPER: &str = "mount.fuse.ptfs";
 
 impl Invocation {
     /// Reads the command line. `Err` is what the process is to end with after `--help`, `--version` (0) or a usage
-    /// error (2); what there is to say has been said.
+    /// error; what there is to say has been said.
     pub fn from_args() -> Result<Invocation, ExitCode> {
-        let name = std::env::args_os().next();
-        let parsed = match name.as_deref().map(Path::new).and_then(Path::file_name) {
-            Some(name) if name == OsStr::new(HELPER) => Helper::try_parse().and_then(Invocation::try_from),
-            _ => Cli::try_parse().and_then(Invocation::try_from),
+        let mut arguments = std::env::args_os();
+        let program = arguments.next().unwrap_or_default();
+        let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let arguments: Vec<OsString> = arguments.collect();
+        let under_mount = helper::NAMES.contains(&&*name) || helper::is_under_mount();
+        let codes = if under_mount { Codes::MOUNT } else { Codes::OWN };
+        let parsed = match &*name {
+            name if helper::NAMES.contains(&name) => helper::parse(&arguments),
+            name => parse(&arguments, Manner::of(name, under_mount), codes),
         };
         parsed.map_err(|error| {
             if error.use_stderr() {
                 say(one_line(&error));
-                return ExitCode::from(2);
+                return ExitCode::from(codes.usage);
             }
             // A closed pipe has read enough.
             let _ = error.print();
@@ -206,8 +242,34 @@ impl Invocation {
 }
 
 /// The flags of ptfs.
-pub fn command() -> clap::Command {
+pub fn command() -> Command {
     Cli::command()
+}
+
+/// Reads the arguments of `ptfs`, its own and those of others.
+pub fn parse(arguments: &[OsString], manner: Manner, codes: Codes) -> Result<Invocation, clap::Error> {
+    let wrong = |line| usage_error(ErrorKind::InvalidValue, line);
+    let own = command();
+    let translation = translate(arguments, manner, &own).map_err(wrong)?;
+    let defaults = match config_of(&translation) {
+        Some(path) => config_file::read(&path, &own).map_err(wrong)?,
+        None => Translation::default(),
+    };
+    let notes = [defaults.notes.clone(), translation.notes.clone()].concat();
+    let cli = Cli::try_parse_from(translation.into_arguments(defaults).map_err(wrong)?)?;
+    if remount::is_asked_for(&cli.options) {
+        let flags = remount::flags(&cli.options, Caller::Direct).map_err(wrong)?;
+        let remount = Remount { mountpoint: cli.mountpoint, flags, namespace: None, fake: false, codes };
+        return Ok(Invocation::Remount(remount));
+    }
+    let serve = Serve::try_from(cli)?;
+    Ok(Invocation::Serve(Box::new(Serve { notes, codes, ..serve })))
+}
+
+/// What `--config` names: it has to be read before the rest can be.
+fn config_of(translation: &Translation) -> Option<PathBuf> {
+    let value = |flag: &OsString| flag.as_bytes().strip_prefix(b"--config=").map(<[u8]>::to_vec);
+    translation.flags.iter().rev().find_map(value).map(|path| OsString::from_vec(path).into())
 }
 
 /// What is wrong, without clap's paragraphs: a daemon's operator finds this line in a log.
@@ -220,41 +282,9 @@ pub fn one_line(error: &clap::Error) -> String {
     format!("{}; see ptfs --help", said.strip_prefix("error: ").unwrap_or(&said))
 }
 
-fn usage_error(kind: ErrorKind, line: impl Display) -> clap::Error {
+/// A usage error that ends as clap's own do.
+pub fn usage_error(kind: ErrorKind, line: impl Display) -> clap::Error {
     Cli::command().error(kind, line)
-}
-
-impl TryFrom<Helper> for Invocation {
-    type Error = clap::Error;
-
-    fn try_from(helper: Helper) -> Result<Invocation, clap::Error> {
-        let Helper { mountpoint, options, sloppy, fake, namespace, .. } = helper;
-        if !remount::is_asked_for(&options) {
-            // mount(8) waits for its helper, and ptfs does not leave the foreground yet.
-            let line = format!(
-                "mount(8) cannot start ptfs, only remount it; start it by `ptfs -o OPTIONS {} {}`",
-                helper.source.display(),
-                mountpoint.display()
-            );
-            return Err(usage_error(ErrorKind::InvalidValue, line));
-        }
-        let flags = remount::flags(&options, Caller::MountHelper { sloppy });
-        let flags = flags.map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
-        Ok(Invocation::Remount(Remount { mountpoint, flags, namespace, fake }))
-    }
-}
-
-impl TryFrom<Cli> for Invocation {
-    type Error = clap::Error;
-
-    fn try_from(cli: Cli) -> Result<Invocation, clap::Error> {
-        if !remount::is_asked_for(&cli.options) {
-            return Serve::try_from(cli).map(|serve| Invocation::Serve(Box::new(serve)));
-        }
-        let flags = remount::flags(&cli.options, Caller::Direct);
-        let flags = flags.map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
-        Ok(Invocation::Remount(Remount { mountpoint: cli.mountpoint, flags, namespace: None, fake: false }))
-    }
 }
 
 impl TryFrom<Cli> for Serve {
@@ -294,8 +324,23 @@ impl TryFrom<Cli> for Serve {
             ..machine
         };
         let config = cli.pass.apply(cli.policy.apply(config));
-        let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
-        Ok(Serve { source, mountpoint, config, options, stats_at_exit, log })
+        let Cli { source, mountpoint, stats_at_exit, log, log_file, daemonize, pidfile, bind: binds, .. } = cli;
+        Ok(Serve {
+            source,
+            mountpoint,
+            config,
+            options,
+            stats_at_exit,
+            log,
+            log_file,
+            daemonize,
+            pidfile,
+            binds,
+            notes: Vec::new(),
+            namespace: None,
+            fake: false,
+            codes: Codes::OWN,
+        })
     }
 }
 
@@ -405,11 +450,6 @@ mod tests {
         Cli::try_parse_from(program.iter().chain(arguments)).and_then(Serve::try_from)
     }
 
-    fn parse_helper(arguments: &str) -> Result<Invocation, clap::Error> {
-        let program = [HELPER, "/src", "/mnt"];
-        Helper::try_parse_from(program.into_iter().chain(arguments.split(' '))).and_then(Invocation::try_from)
-    }
-
     fn error(arguments: &[&str]) -> String {
         let error = parse(arguments).expect_err("a usage error");
         assert!(error.use_stderr());
@@ -421,21 +461,6 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-        Helper::command().debug_assert();
-    }
-
-    #[test]
-    fn mount_8_is_understood() {
-        for arguments in
-            ["-o ro,remount", "-n -v -s -f -N /proc/9/ns/mnt -o ro,remount -t fuse.ptfs", "-snv -o remount,ro"]
-        {
-            match parse_helper(arguments) {
-                Ok(Invocation::Remount(remount)) => assert_eq!(remount.flags, libc::MS_RDONLY, "{arguments}"),
-                other => panic!("{arguments}: {other:?}"),
-            }
-        }
-        let error = one_line(&parse_helper("-o rw").expect_err("nothing goes to the background yet"));
-        assert!(error.contains("`ptfs -o OPTIONS /src /mnt`"), "{error}");
     }
 
     #[test]

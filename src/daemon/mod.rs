@@ -1,12 +1,20 @@
 //! The process around an engine: command line, mount, signals, and an end that leaves nothing behind.
 
+mod bind;
 mod choice;
 mod cli;
+mod config_file;
+mod dialect;
 pub mod embedded;
+mod fixtures;
 mod handshake;
+mod helper;
+mod log;
 mod mount;
+mod notify;
 mod options;
 mod pass_flags;
+mod pidfile;
 mod policy;
 mod remount;
 mod report;
@@ -18,21 +26,21 @@ mod generate;
 mod words;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread;
 
-use tracing_subscriber::EnvFilter;
-
-use self::choice::Choice;
+use self::choice::{Announcement, Choice};
 use self::cli::{Invocation, Remount, Serve};
+use self::fixtures::Fixtures;
+use self::log::say;
 use self::mount::Mounted;
 use self::report::say_report;
 use self::signals::Desk;
@@ -43,43 +51,76 @@ use crate::core::ids::HostFd;
 use crate::ops::{self, engine::Session};
 use crate::stats::Stats;
 use crate::sys::fs::Linux;
+use crate::sys::process::{Forked, Launch};
 use crate::sys::signal::Signals;
 use crate::sys::{self, creds, limits, process};
 
-/// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line.
+/// The whole program. The exit code is 0 when the mount came and went, 1 after a failure, 2 for a wrong command line;
+/// mount(8) has codes of its own: see `cli::Codes`.
 pub fn main() -> ExitCode {
     if let Some(code) = words::run() {
         return code;
     }
-    let outcome = match Invocation::from_args() {
+    let (outcome, failure) = match Invocation::from_args() {
         Ok(Invocation::Serve(wanted)) => {
-            start_logging(&wanted.log);
-            report_panics();
-            serve(*wanted)
+            let failure = wanted.codes.failure;
+            (start(*wanted), failure)
         }
-        Ok(Invocation::Remount(wanted)) => remount(&wanted),
+        Ok(Invocation::Remount(wanted)) => (remount(&wanted).map(|()| 0), wanted.codes.failure),
         Err(code) => return code,
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(line) => {
             say(line);
-            ExitCode::FAILURE
+            ExitCode::from(failure)
         }
     }
 }
 
 fn remount(wanted: &Remount) -> Result<(), String> {
-    if let Some(path) = &wanted.namespace {
-        let entered = File::open(path).and_then(|file| sys::mount::enter_namespace(file.as_fd()));
-        entered.map_err(|error| format!("cannot enter the mount namespace {}: {error}", path.display()))?;
-    }
+    enter(wanted.namespace.as_deref())?;
     if wanted.fake { Ok(()) } else { remount::remount(&wanted.mountpoint, wanted.flags) }
 }
 
+/// Enters the mount namespace that mount(8) names, if it does.
+fn enter(namespace: Option<&Path>) -> Result<(), String> {
+    let Some(path) = namespace else { return Ok(()) };
+    let entered = File::open(path).and_then(|file| sys::mount::enter_namespace(file.as_fd()));
+    entered.map_err(|error| format!("cannot enter the mount namespace {}: {error}", path.display()))
+}
+
+/// Serves, here or in the background; the exit code.
+fn start(wanted: Serve) -> Result<u8, String> {
+    if wanted.fake {
+        return Ok(0);
+    }
+    if let Some(path) = &wanted.log_file {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        log::copy_to(file.map_err(|error| format!("cannot write to the log file {}: {error}", path.display()))?);
+    }
+    enter(wanted.namespace.as_deref())?;
+    let launch = if wanted.daemonize {
+        match process::fork_to_background().map_err(|error| format!("cannot go to the background: {error}"))? {
+            Forked::Parent(code) => return Ok(code),
+            Forked::Child(launch) => Some(launch),
+        }
+    } else {
+        None
+    };
+    log::start(&wanted.log);
+    report_panics();
+    serve(wanted, launch).map(|()| 0)
+}
+
 /// From the command line to the end of the mount.
-fn serve(wanted: Serve) -> Result<(), String> {
+fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     let Serve { source, mountpoint, mut config, mut options, stats_at_exit, .. } = wanted;
+    for note in &wanted.notes {
+        tracing::info!("{note}");
+    }
+    let in_background = launch.is_some();
+    let fixtures = Fixtures::plan(wanted.binds, absolute(wanted.pidfile)?, launch)?;
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
     config.fd_budget = limits::fd_budget(files);
     let choice = Choice::make(&config)?;
@@ -99,6 +140,10 @@ fn serve(wanted: Serve) -> Result<(), String> {
     let (mounted, device) = mount::mount(&source, &mountpoint, &options)?;
     // After the mount, whose mount point is made with the operator's umask.
     process::clear_umask();
+    if in_background {
+        // Before there are threads, each of which would keep the directory that ptfs was started in from unmounting.
+        std::env::set_current_dir("/").map_err(|error| format!("cannot go to /: {error}"))?;
+    }
     let device = File::from(device);
     let init = handshake::handshake(&device, &choice.wants(&config))?;
     Choice::accept(&config, &init)?;
@@ -110,12 +155,19 @@ fn serve(wanted: Serve) -> Result<(), String> {
     let core = Arc::new(core);
     let alarm = Arc::new(process::ask_to_stop);
     let session = Session { core: Arc::clone(&core), device: device.into(), init, stats: Arc::clone(&stats), alarm };
-    let outcome = attend(session, &choice, &source, &signals, &mounted, stats_at_exit);
+    let outcome = attend(session, &choice, &source, &signals, &mounted, &fixtures, stats_at_exit);
+    fixtures.take_down();
     drop(mounted);
     if stats_at_exit {
         say_report(&stats, &core);
     }
-    outcome
+    outcome.and_then(|()| fixtures.failure().map_or(Ok(()), Err))
+}
+
+/// A path that stays the same when the daemon goes to `/`.
+fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()));
+    path.map(absolute).transpose()
 }
 
 /// Runs the engine, and listens to signals meanwhile.
@@ -125,12 +177,13 @@ fn attend(
     source: &Path,
     signals: &Signals,
     mounted: &Mounted,
+    fixtures: &Fixtures,
     stats_at_exit: bool,
 ) -> Result<(), String> {
     let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
     // The session goes before those who listen to signals do.
     let (stats, core) = (Arc::clone(&session.stats), Arc::clone(&session.core));
-    let desk = Desk { signals, ended: &ended, mounted, stats: &stats, core: &core, stats_at_exit };
+    let desk = Desk { signals, ended: &ended, mounted, fixtures, stats: &stats, core: &core, stats_at_exit };
     thread::scope(|scope| {
         // Both go when the engine has ended, in whatever way: the device, so that no unmount waits for an answer that
         // nobody gives; and then the pipe, which sends the listeners home.
@@ -139,9 +192,25 @@ fn attend(
             .name("signals".to_owned())
             .spawn_scoped(scope, move || desk.attend(scope))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
-        let ready = |started| choice.announce(source, mounted.path(), &session, &started);
+        // A worker tells when it serves. It cannot wait for its own answer, so somebody else does, with the
+        // credentials and the umask of the process.
+        let (serves, started) = mpsc::channel::<Announcement>();
+        thread::Builder::new()
+            .name("fixtures".to_owned())
+            .spawn_scoped(scope, move || {
+                if let Ok(announcement) = started.recv()
+                    && !fixtures.put_up(mounted.path(), &announcement)
+                {
+                    desk.stop();
+                }
+            })
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let ready = |started| {
+            let _ = serves.send(choice.announce(source, mounted.path(), &session, &started));
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| choice.run(&session, &ready)));
-        drop((session, alive));
+        // Also those who wait for an engine that never came up go home.
+        drop((session, alive, serves));
         match outcome {
             Ok(result) => result.map_err(|error| match error.raw_os_error() {
                 Some(libc::EMFILE) => "the engine failed: too few file descriptors; raise `ulimit -n`".to_owned(),
@@ -163,17 +232,6 @@ fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     Ok((Core::new(config, &stat, root, ops::mount_of(&host, fd), host.is_local(fd)), read_only))
 }
 
-fn start_logging(filter: &str) {
-    tracing_subscriber::fmt()
-        // Checked by the command line.
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // It would print them, and panic if standard error is a closed pipe.
-        .log_internal_errors(false)
-        .init();
-}
-
 /// Panics end the run (engines report those of their workers), and are shown whatever the log filter says.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
@@ -184,9 +242,4 @@ fn report_panics() {
             say(backtrace);
         }
     }));
-}
-
-/// A line to the operator. Unlike `eprintln!` it does not panic when standard error is a closed pipe.
-fn say(line: impl Display) {
-    let _ = writeln!(io::stderr(), "ptfs: {line}");
 }

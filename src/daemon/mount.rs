@@ -259,6 +259,9 @@ fn mount_directly(source: &Path, point: &Path, options: &MountOptions, uid: u32,
     if options.allow_other {
         data.push_str(",allow_other");
     }
+    if let Some(bytes) = options.max_read {
+        data.push_str(&format!(",max_read={bytes}"));
+    }
     let fstype = format!("fuse.{}", options.subtype());
     let name = options.fsname(source.as_os_str());
     sys::mount(name, point, OsStr::new(&fstype), options.flags(), &data).map_err(|error| {

@@ -20,29 +20,54 @@ pub struct MountOptions {
     pub noexec: bool,
     /// Leave access times alone.
     pub noatime: bool,
+    /// Flags of mount(2) beside those above: see [`FLAGS`].
+    pub more: libc::c_ulong,
+    /// The largest READ, in bytes.
+    pub max_read: Option<u32>,
     /// What `df` and `mount` show as the source, if not SOURCE.
     pub fsname: Option<String>,
     /// What follows `fuse.` in the type, if not `ptfs`.
     pub subtype: Option<String>,
 }
 
-const NAMES: [&str; 15] = [
-    "allow_other",
-    "auto_unmount",
-    "default_permissions",
-    "dev",
-    "exec",
-    "fsname=",
-    "noatime",
-    "nodev",
-    "noexec",
-    "nosuid",
-    "ro",
-    "rw",
-    "subtype=",
-    "suid",
-    "atime",
+/// The names of mount(8) for the flags of mount(2), and whether they set or clear.
+pub const FLAGS: [(&str, bool, libc::c_ulong); 27] = [
+    ("ro", true, libc::MS_RDONLY),
+    ("rw", false, libc::MS_RDONLY),
+    ("nosuid", true, libc::MS_NOSUID),
+    ("suid", false, libc::MS_NOSUID),
+    ("nodev", true, libc::MS_NODEV),
+    ("dev", false, libc::MS_NODEV),
+    ("noexec", true, libc::MS_NOEXEC),
+    ("exec", false, libc::MS_NOEXEC),
+    ("sync", true, libc::MS_SYNCHRONOUS),
+    ("async", false, libc::MS_SYNCHRONOUS),
+    ("dirsync", true, libc::MS_DIRSYNC),
+    ("noatime", true, libc::MS_NOATIME),
+    ("atime", false, libc::MS_NOATIME),
+    ("nodiratime", true, libc::MS_NODIRATIME),
+    ("diratime", false, libc::MS_NODIRATIME),
+    ("relatime", true, libc::MS_RELATIME),
+    ("norelatime", false, libc::MS_RELATIME),
+    ("strictatime", true, libc::MS_STRICTATIME),
+    ("nostrictatime", false, libc::MS_STRICTATIME),
+    ("lazytime", true, libc::MS_LAZYTIME),
+    ("nolazytime", false, libc::MS_LAZYTIME),
+    ("nosymfollow", true, libc::MS_NOSYMFOLLOW),
+    ("symfollow", false, libc::MS_NOSYMFOLLOW),
+    ("silent", true, libc::MS_SILENT),
+    ("loud", false, libc::MS_SILENT),
+    ("iversion", true, libc::MS_I_VERSION),
+    ("noiversion", false, libc::MS_I_VERSION),
 ];
+
+/// The options that are no flags of mount(2).
+const OTHERS: [&str; 6] = ["allow_other", "auto_unmount", "default_permissions", "fsname=", "max_read=", "subtype="];
+
+/// Every name that [`MountOptions`] takes; those with a value end in `=`.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    OTHERS.into_iter().chain(FLAGS.into_iter().map(|(name, ..)| name))
+}
 
 impl MountOptions {
     /// Takes in one `OPT[,OPT...]`; a comma inside a value is written `\,`. Later options win.
@@ -69,11 +94,22 @@ impl MountOptions {
             ("noatime", None) => self.noatime = true,
             ("fsname", Some(value)) if !value.is_empty() => self.fsname = Some(value.to_owned()),
             ("subtype", Some(value)) if !value.is_empty() => self.subtype = Some(value.to_owned()),
-            ("fsname" | "subtype", _) => return Err(format!("mount option '{name}' needs a value")),
-            _ => {
-                let hint = nearest(option).map(|name| format!("; there is '{name}'")).unwrap_or_default();
-                return Err(format!("unknown mount option '{option}'{hint}"));
+            ("max_read", Some(value)) => {
+                let bytes = value.parse().map_err(|_| format!("mount option 'max_read' takes bytes, not '{value}'"))?;
+                self.max_read = Some(bytes);
             }
+            ("fsname" | "subtype" | "max_read", _) => return Err(format!("mount option '{name}' needs a value")),
+            (name, None) => self.set_flag(name)?,
+            _ => return Err(unknown(option, names())),
+        }
+        Ok(())
+    }
+
+    fn set_flag(&mut self, name: &str) -> Result<(), String> {
+        match FLAGS.iter().find(|(flag, ..)| *flag == name) {
+            Some((_, true, flag)) => self.more |= flag,
+            Some((_, false, flag)) => self.more &= !flag,
+            None => return Err(unknown(name, names())),
         }
         Ok(())
     }
@@ -89,7 +125,7 @@ impl MountOptions {
         ]
         .iter()
         .filter(|(set, _)| *set)
-        .fold(0, |flags, (_, flag)| flags | flag)
+        .fold(self.more, |flags, (_, flag)| flags | flag)
     }
 
     /// The type of the mount without `fuse.`.
@@ -121,8 +157,28 @@ impl MountOptions {
                 list.extend(name.as_bytes());
             }
         }
+        for (name, ..) in FLAGS.iter().filter(|(_, sets, flag)| *sets && self.more & flag != 0) {
+            list.push(b',');
+            list.extend(name.as_bytes());
+        }
+        if let Some(bytes) = self.max_read {
+            list.extend(format!(",max_read={bytes}").as_bytes());
+        }
         OsString::from_vec(list)
     }
+}
+
+/// One line for an option that nobody knows.
+pub fn unknown<'a>(option: &str, known: impl Iterator<Item = &'a str>) -> String {
+    // The value is not what was mistyped.
+    let name = option.find('=').map_or(option, |end| &option[..=end]);
+    let hint = nearest(name, known).map(|name| format!("; there is '{name}'")).unwrap_or_default();
+    format!("unknown mount option '{option}'{hint}")
+}
+
+/// Puts a backslash before what [`split`] would take for its own.
+pub fn escaped(option: &str) -> String {
+    option.replace('\\', r"\\").replace(',', r"\,")
 }
 
 fn escape(value: &[u8], list: &mut Vec<u8>) {
@@ -149,9 +205,9 @@ pub fn split(list: &str) -> Vec<String> {
     options
 }
 
-/// The known option that the fewest edits make of `typed`, if less than half of it needs any.
-fn nearest(typed: &str) -> Option<&'static str> {
-    let (edits, name) = NAMES.iter().map(|name| (edits(typed, name), *name)).min()?;
+/// The known name that the fewest edits make of `typed`, if less than half of it needs any.
+pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (edits, name) = known.map(|name| (edits(typed, name), name)).min()?;
     (2 * edits < typed.len()).then_some(name)
 }
 
@@ -187,8 +243,8 @@ mod tests {
 
     #[test]
     fn every_known_name_is_accepted() {
-        for name in NAMES {
-            let option = if name.ends_with('=') { format!("{name}x") } else { name.to_owned() };
+        for name in names() {
+            let option = if name.ends_with('=') { format!("{name}1") } else { name.to_owned() };
             assert!(parse(&option).is_ok(), "{name}");
         }
     }
@@ -200,6 +256,7 @@ mod tests {
         let error = parse("subtyp=x").expect_err("no such option");
         assert!(error.contains("'subtype='"), "{error}");
         assert_eq!(parse("foo").expect_err("no such option"), "unknown mount option 'foo'");
+        assert!(parse("max_read=lots").is_err() && parse("max_read").is_err() && parse("sync=1").is_err());
         assert!(parse("ro=1").is_err() && parse("fsname").is_err() && parse("fsname=").is_err());
     }
 
@@ -209,6 +266,20 @@ mod tests {
         assert_eq!(options.fsname.as_deref(), Some(r"a,b\c"));
         let list = options.for_fusermount(OsStr::new("/x"));
         assert_eq!(list, r"default_permissions,fsname=a\,b\\c,subtype=ptfs,ro");
+    }
+
+    #[test]
+    fn flags_and_sizes_reach_the_kernel_on_both_ways() {
+        let options = parse("sync,nodiratime,strictatime,nostrictatime,max_read=65536").expect("valid");
+        assert_eq!(options.flags() & !(libc::MS_NODEV | libc::MS_NOSUID), libc::MS_SYNCHRONOUS | libc::MS_NODIRATIME);
+        let list = options.for_fusermount(OsStr::new("/x")).into_string().expect("UTF-8");
+        assert!(list.ends_with("subtype=ptfs,sync,nodiratime,max_read=65536"), "{list}");
+    }
+
+    #[test]
+    fn an_escaped_option_is_one_option() {
+        let option = r"fsname=a,b\c";
+        assert_eq!(split(&escaped(option)), [option]);
     }
 
     #[test]

@@ -8,39 +8,8 @@ use std::path::Path;
 
 use libc::c_ulong;
 
-use super::options::split;
+use super::options::{FLAGS, split};
 use crate::sys::mount as sys;
-
-/// The names of mount(8) for the flags of mount(2), and whether they set or clear.
-const FLAGS: [(&str, bool, c_ulong); 27] = [
-    ("ro", true, libc::MS_RDONLY),
-    ("rw", false, libc::MS_RDONLY),
-    ("nosuid", true, libc::MS_NOSUID),
-    ("suid", false, libc::MS_NOSUID),
-    ("nodev", true, libc::MS_NODEV),
-    ("dev", false, libc::MS_NODEV),
-    ("noexec", true, libc::MS_NOEXEC),
-    ("exec", false, libc::MS_NOEXEC),
-    ("sync", true, libc::MS_SYNCHRONOUS),
-    ("async", false, libc::MS_SYNCHRONOUS),
-    ("dirsync", true, libc::MS_DIRSYNC),
-    ("noatime", true, libc::MS_NOATIME),
-    ("atime", false, libc::MS_NOATIME),
-    ("nodiratime", true, libc::MS_NODIRATIME),
-    ("diratime", false, libc::MS_NODIRATIME),
-    ("relatime", true, libc::MS_RELATIME),
-    ("norelatime", false, libc::MS_RELATIME),
-    ("strictatime", true, libc::MS_STRICTATIME),
-    ("nostrictatime", false, libc::MS_STRICTATIME),
-    ("lazytime", true, libc::MS_LAZYTIME),
-    ("nolazytime", false, libc::MS_LAZYTIME),
-    ("nosymfollow", true, libc::MS_NOSYMFOLLOW),
-    ("symfollow", false, libc::MS_NOSYMFOLLOW),
-    ("silent", true, libc::MS_SILENT),
-    ("loud", false, libc::MS_SILENT),
-    ("iversion", true, libc::MS_I_VERSION),
-    ("noiversion", false, libc::MS_I_VERSION),
-];
 
 /// What mountinfo, fstab and utab may hold beside flags. None of it can change on a mount that is there, and the
 /// kernel, too, ignores the options of a FUSE filesystem in a remount.

@@ -4,6 +4,7 @@ use std::io::PipeReader;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use super::fixtures::Fixtures;
 use super::mount::{Mounted, Unmounted};
 use super::report::{Trimmer, say_report};
 use super::say;
@@ -30,6 +31,8 @@ pub struct Desk<'a> {
     pub ended: &'a PipeReader,
     /// What to take down.
     pub mounted: &'a Mounted,
+    /// What to take down before.
+    pub fixtures: &'a Fixtures,
     /// What to report.
     pub stats: &'a Stats,
     /// What to report on, and to watch.
@@ -78,7 +81,8 @@ impl Desk<'_> {
     }
 
     /// The engine ends when the kernel has seen the last of the mount; this brings that about.
-    fn stop(self) {
+    pub fn stop(self) {
+        self.fixtures.take_down();
         let path = self.mounted.path().display();
         let grace = GRACE.as_secs();
         match self.mounted.unmount() {
@@ -116,6 +120,7 @@ impl Desk<'_> {
     fn quit(self, why: &str) -> ! {
         say(why);
         self.mounted.abandon();
+        self.fixtures.abandon();
         if self.stats_at_exit {
             say_report(self.stats, self.core);
         }

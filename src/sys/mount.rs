@@ -76,6 +76,33 @@ pub fn remount(target: &Path, flags: libc::c_ulong) -> io::Result<()> {
     mount(OsStr::new("none"), target, OsStr::new("none"), flags | libc::MS_REMOUNT, "")
 }
 
+/// Mounts what is at `source`, with all that is mounted below, at `target` as well. What is mounted and unmounted there
+/// later does not go back to `source` (MS_SLAVE).
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    let none = OsStr::new("none");
+    mount(source.as_os_str(), target, none, libc::MS_BIND | libc::MS_REC, "")?;
+    mount(none, target, none, libc::MS_SLAVE | libc::MS_REC, "").inspect_err(|_| {
+        let _ = unmount(target, true);
+    })
+}
+
+/// Waits until whoever serves the filesystem at `path` has answered a request.
+pub fn wait_for_answer(path: &Path) -> io::Result<()> {
+    let path = c_string(path.as_os_str())?;
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // FORCE_SYNC: what the kernel has cached is no answer.
+    // SAFETY: `path` is NUL-terminated and `stat` has room for the answer.
+    check(unsafe {
+        libc::statx(
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_STATX_FORCE_SYNC,
+            libc::STATX_BASIC_STATS,
+            stat.as_mut_ptr(),
+        )
+    })
+}
+
 /// Whether a FUSE filesystem is at `path`. Asks its daemon.
 pub fn is_fuse(path: &Path) -> io::Result<bool> {
     let path = c_string(path.as_os_str())?;

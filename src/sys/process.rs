@@ -1,6 +1,7 @@
-//! This process: who it is, and the watchdog that outlives it.
+//! This process: who it is, how it goes to the background, and the watchdog that outlives it.
 
-use std::io::{self, PipeReader, PipeWriter};
+use std::fs::OpenOptions;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -38,6 +39,81 @@ pub fn ask_to_stop() {
     unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
 }
 
+/// Which of the two processes this is, after [`fork_to_background`].
+pub enum Forked {
+    /// The one that was started. It has waited, and is to end with this exit code.
+    Parent(u8),
+    /// The one that goes on.
+    Child(Launch),
+}
+
+/// Goes on in a child, in a session of its own. The parent waits until the child says that it has started, by
+/// [`Launch::detach`], or ends.
+///
+/// Fails if another thread exists: its locks would stay taken in the child for ever.
+pub fn fork_to_background() -> io::Result<Forked> {
+    refuse_threads()?;
+    let (mut reader, writer) = io::pipe()?;
+    // SAFETY: this is the only thread, so the child's copy of memory is consistent, allocator included.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            drop(reader);
+            // SAFETY: takes nothing; a child leads no process group, so it cannot fail.
+            unsafe { libc::setsid() };
+            Ok(Forked::Child(Launch { parent: writer }))
+        }
+        pid => {
+            drop(writer);
+            let started = reader.read(&mut [0]).is_ok_and(|length| length == 1);
+            // A child that was told to stop before it had started ends well, but there is nothing to go on with.
+            Ok(Forked::Parent(if started { 0 } else { exit_code(pid).max(1) }))
+        }
+    }
+}
+
+/// The tie to the process that was started, which waits.
+pub struct Launch {
+    parent: PipeWriter,
+}
+
+impl Launch {
+    /// Leaves the standard streams of whoever started this, and lets the parent go.
+    pub fn detach(mut self) -> io::Result<()> {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        for standard in 0..=2 {
+            // SAFETY: takes plain numbers; other threads that write there meanwhile reach one file or the other.
+            if unsafe { libc::dup2(null.as_raw_fd(), standard) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // Whoever has stopped waiting is not to keep the daemon from serving.
+        let _ = self.parent.write_all(&[1]);
+        Ok(())
+    }
+}
+
+/// Waits for the child; what it has ended with, 1 for a signal.
+fn exit_code(pid: libc::pid_t) -> u8 {
+    let mut status = 0;
+    loop {
+        // SAFETY: `pid` is a child that nobody else waits for, and `status` has room for its status.
+        match unsafe { libc::waitpid(pid, &mut status, 0) } {
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 => return 1,
+            _ if libc::WIFEXITED(status) => return libc::WEXITSTATUS(status) as u8,
+            _ => return 1,
+        }
+    }
+}
+
+fn refuse_threads() -> io::Result<()> {
+    match std::fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        _ => Err(io::Error::other("a process must be forked before any thread is started")),
+    }
+}
+
 /// A child that runs until this process dies. Dropping it ends it and waits for that.
 pub struct Watchdog {
     // Declared to be closed before `pid` is waited for: the child runs until it sees the end of this pipe.
@@ -52,9 +128,7 @@ impl Watchdog {
     ///
     /// Fails if another thread exists: its locks would stay taken in the child for ever.
     pub fn start(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
-        if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-            return Err(io::Error::other("a watchdog must be started before any thread"));
-        }
+        refuse_threads()?;
         let (reader, writer) = io::pipe()?;
         // SAFETY: this is the only thread, so the child's copy of memory is consistent, allocator included.
         match unsafe { libc::fork() } {
@@ -89,7 +163,7 @@ impl Drop for Watchdog {
 /// Cuts the ties to the parent's terminal, its callers' pipes, and its files.
 fn isolate(keep: &PipeReader) {
     let keep = keep.as_raw_fd();
-    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     // SAFETY: plain numbers and a constant string. The fds that go are the parent's in name: the child leaves by _exit
     // and never uses or drops their owners. A call that fails leaves the child with more than it needs, no worse.
     unsafe {

@@ -102,6 +102,17 @@ pub fn run(command: &mut Command) -> Output {
     output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
 }
 
+/// Runs a `ptfs` that is to leave the foreground, or to fail; if it does neither it is killed.
+pub fn finish(command: &mut Command) -> Output {
+    let _undisturbed = SWITCH_LOCK.read();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let guard = guard(child.id());
+    let output = child.wait_with_output().expect("our child");
+    drop(guard);
+    output
+}
+
 /// Runs `ptfs` on a command line that it is to refuse: its exit code and what it says.
 pub fn refused<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (Option<i32>, String) {
     refusal(Command::new("timeout").args(["20", PTFS]).args(arguments))
@@ -109,8 +120,7 @@ pub fn refused<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (Option<i32>, Stri
 
 /// The same for a prepared command. A refusal is one line on standard error, and nothing else.
 pub fn refusal(command: &mut Command) -> (Option<i32>, String) {
-    let _undisturbed = SWITCH_LOCK.read();
-    let output = run(command);
+    let output = finish(command);
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(said.starts_with("ptfs: ") && said.ends_with('\n') && said.lines().count() == 1, "not one line: {said}");
     assert!(output.stdout.is_empty());

@@ -5,11 +5,15 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
+mod background;
 mod command_line;
+mod dropin;
 mod engines;
 mod harness;
+mod install;
 mod life;
 mod limits;
+mod mount8;
 mod options;
 mod plain_user;
 mod reports;

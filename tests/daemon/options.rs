@@ -95,12 +95,36 @@ fn mount_8_can_remount() {
     daemon.stop();
 }
 
+/// The kernel asks for no more than `max_read` at a time.
 #[test]
-fn mount_8_cannot_start_it_yet() {
+fn reads_are_as_small_as_asked() {
     let scratch = Scratch::new();
-    let (code, said) = refusal(mount_helper(&scratch).args(["-o", "rw"]));
-    assert!(code != Some(0) && said.contains("`ptfs -o OPTIONS"), "{said}");
-    assert!(mounted(&scratch.mnt()).is_none());
+    fs::write(scratch.source().join("big"), vec![1; 1 << 20]).expect("new");
+    let reads = |options: &[&str]| {
+        let mut daemon = scratch.serve(&[&["--stats-at-exit"], options].concat());
+        let mut dd = Command::new("dd");
+        let from = format!("if={}", scratch.mnt().join("big").display());
+        assert!(run(dd.args([&from, "of=/dev/null", "bs=1M", "iflag=direct"])).status.success());
+        daemon.signal("TERM");
+        assert_eq!(daemon.end(), Some(0), "{}", daemon.said());
+        let said = daemon.said();
+        let line = said.lines().find(|line| line.trim_start().to_lowercase().starts_with("read ")).expect("reads");
+        line.split_whitespace().nth(1).expect("a count").parse::<u32>().expect("a number")
+    };
+    let many = reads(&["-o", "max_read=65536"]);
+    assert!((16..=17).contains(&many), "{many}");
+    let few = reads(&[]);
+    assert!(few <= 2, "{few}");
+}
+
+#[test]
+fn flags_of_mount_8_reach_the_mount() {
+    let scratch = Scratch::new();
+    let daemon = scratch.serve(&["-o", "sync,nodiratime,nosymfollow,relatime"]);
+    for flag in ["nodiratime", "nosymfollow"] {
+        assert!(has(&scratch.mnt(), flag), "{flag}: {:?}", mounted(&scratch.mnt()));
+    }
+    daemon.stop();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Daemon, PTFS, Scratch, mounted, refusal, run, until};
+use crate::harness::{Daemon, PTFS, Scratch, finish, mounted, refusal, run, until};
 
 /// `nobody`: every system has it, and `fusermount3` wants a name.
 const USER: u32 = 65534;
@@ -71,6 +71,29 @@ fn a_plain_user_mounts_and_unmounts() {
         daemon.stop();
         assert!(mounted(&user.scratch.mnt()).is_none());
     }
+}
+
+#[test]
+fn a_plain_user_leaves_it_in_the_background() {
+    let user = User::new();
+    let options = ["--daemonize", "-oauto_unmount,sync,max_read=65536,noexec"];
+    let output = finish(&mut user.ptfs(&options));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(user.script("cat hello"), "hello\n");
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
+    let line = table.lines().find(|line| line.contains(&*user.scratch.mnt().to_string_lossy())).expect("mounted");
+    assert!(["noexec", "sync", "max_read=65536"].iter().all(|option| line.contains(option)), "{line}");
+    let umount = run(&mut user.command("fusermount3", &["-u", &user.scratch.mnt().to_string_lossy()]));
+    assert!(umount.status.success(), "{umount:?}");
+}
+
+#[test]
+fn only_root_binds() {
+    let user = User::new();
+    let (code, said) = refusal(&mut user.ptfs(&["--bind=proc:hello-proc"]));
+    assert!(code == Some(1) && said.contains("only root may"), "{code:?} {said}");
+    assert!(mounted(&user.scratch.mnt()).is_none());
+    assert_eq!(fs::read_dir(user.scratch.source()).expect("there").count(), 1);
 }
 
 #[test]
