@@ -8,15 +8,18 @@ pub mod fd_lru;
 pub mod handles;
 pub mod host;
 pub mod ids;
+pub mod lazy;
 pub mod nodes;
 pub mod slab;
 mod sync;
+pub mod xattrmap;
 
 use std::os::fd::OwnedFd;
 
 use config::Config;
 use devices::Devices;
 use handles::Handles;
+use lazy::Lazy;
 use nodes::{Closing, Nodes};
 
 /// All tables of one mount.
@@ -25,6 +28,8 @@ pub struct Core {
     pub nodes: Nodes,
     /// Open files, by fh.
     pub handles: Handles,
+    /// Which of them serve nodes that were never opened (`no_open`).
+    pub lazy: Lazy,
     /// Filesystems below the root.
     pub devices: Devices,
     /// The choices that the mount was made with.
@@ -34,10 +39,11 @@ pub struct Core {
 impl Core {
     /// The tables of a mount whose root `fd` anchors. `mount` opens file handles of the root's filesystem.
     pub fn new(config: Config, stat: &attr::Stat, fd: OwnedFd, mount: Option<OwnedFd>, local: bool) -> Core {
-        let devices = Devices::new(config.enable_mntid);
+        let devices = Devices::new(config.enable_mntid, config.use_host_ino);
         let dev = devices.add(stat, mount, local).unwrap_or_default();
         let nodes = Nodes::new(dev, stat.ino, fd);
-        Core { nodes, handles: Handles::new(config.fd_budget), devices, config }
+        let (handles, lazy) = (Handles::new(config.fd_budget), Lazy::new(config.fd_budget / 2));
+        Core { nodes, handles, lazy, devices, config }
     }
 
     /// True if cached descriptors must be given up to stay within the budget.

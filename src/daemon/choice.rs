@@ -47,6 +47,9 @@ impl Choice {
             congestion_threshold: config.congestion_threshold,
             max_readahead: config.max_readahead,
             fuse_uring: matches!(self, Choice::Uring) && config.transport != Transport::DevFuse,
+            posix_acl: config.posix_acl(),
+            killpriv_v2: config.killpriv_v2,
+            writeback: config.writeback,
         }
     }
 
