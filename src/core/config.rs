@@ -362,9 +362,13 @@ mod tests {
     fn directories_may_have_timeouts_of_their_own() {
         const REGULAR: u32 = crate::core::attr::KIND_REGULAR;
         let second = Duration::from_secs(1);
-        let config = Config { dir_attr_timeout: Some(second), dir_entry_timeout: Some(2 * second), ..Config::default() };
+        let config =
+            Config { dir_attr_timeout: Some(second), dir_entry_timeout: Some(2 * second), ..Config::default() };
         assert_eq!((config.attr_timeout_of(KIND_DIRECTORY), config.attr_timeout_of(REGULAR)), (second, 5 * second));
-        assert_eq!((config.entry_timeout_of(KIND_DIRECTORY), config.entry_timeout_of(REGULAR)), (2 * second, 5 * second));
+        assert_eq!(
+            (config.entry_timeout_of(KIND_DIRECTORY), config.entry_timeout_of(REGULAR)),
+            (2 * second, 5 * second)
+        );
         let config = Config { attr_timeout: second, entry_timeout: second, ..Config::default() };
         assert_eq!((config.attr_timeout_of(KIND_DIRECTORY), config.entry_timeout_of(KIND_DIRECTORY)), (second, second));
     }

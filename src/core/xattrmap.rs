@@ -69,8 +69,7 @@ impl XattrMap {
 
     /// True if both sides call it the same.
     pub fn keeps(&self, name: &CStr) -> bool {
-        self.to_host(name).is_ok_and(|host| *host == *name)
-            && self.to_client(name.to_bytes()) == Some(name.to_bytes())
+        self.to_host(name).is_ok_and(|host| *host == *name) && self.to_client(name.to_bytes()) == Some(name.to_bytes())
     }
 
     /// True if the host has another name for it.

@@ -148,9 +148,11 @@ pub async fn fsync<'c, O: Os>(
 
 /// FLUSH: one for each close(2).
 pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> Result<Answer<'c>> {
-    let file = if fh == NO_FH && core.config.no_open { backing::any(core, nodeid) } else { Some(core.handles.get(fh)?) };
+    let file =
+        if fh == NO_FH && core.config.no_open { backing::any(core, nodeid) } else { Some(core.handles.get(fh)?) };
     if let Some(file) = file
-        && !core.devices.all_local() {
+        && !core.devices.all_local()
+    {
         let fd = file.fd();
         os.offload(move |host| host.flush(fd)).await?;
     }
