@@ -176,7 +176,8 @@ pub async fn fallocate<'c, O: Os>(
     Ok(Reply::Ok.into())
 }
 
-/// LSEEK: the kernel asks for SEEK_DATA and SEEK_HOLE only.
+/// LSEEK: the kernel asks for SEEK_DATA and SEEK_HOLE only. What it has not written back yet, the host takes for a hole:
+/// with a write-back cache it has to do by itself, and then finds no holes.
 pub async fn lseek<'c, O: Os>(
     core: &'c Core,
     os: &O,
@@ -184,6 +185,9 @@ pub async fn lseek<'c, O: Os>(
     offset: u64,
     whence: u32,
 ) -> Result<Answer<'c>> {
+    if core.config.writeback {
+        return Err(Errno::ENOSYS);
+    }
     let file = backing::file(core, os, nodeid, fh, O_RDONLY).await?;
     let fd = file.fd();
     let offset = os.offload(move |host| host.lseek(fd, offset, whence)).await?;
