@@ -9,6 +9,7 @@ mod access;
 mod attributes;
 mod caching;
 mod files;
+mod plain_user;
 mod reaching;
 #[path = "../support/mod.rs"]
 mod support;
