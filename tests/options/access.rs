@@ -16,6 +16,9 @@ fn a_read_only_daemon_refuses_by_itself() {
     for variant in &VARIANTS {
         let served = Served::by(variant, &["--readonly"], |dir| fs::write(dir.join("file"), "text").unwrap());
         assert_eq!(errno(fs::write(served.at("new"), "")), libc::EROFS);
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let line = table.lines().find(|line| line.contains(served.mount.path().to_str().unwrap())).unwrap();
+        assert!(line.split(' ').nth(5).unwrap().split(',').any(|option| option == "ro"), "{line}");
         // The kernel lets everything through from here on.
         let remount = Command::new(env!("CARGO_BIN_EXE_ptfs"))
             .args(["-o", "remount,rw"])

@@ -38,7 +38,16 @@ fn never_shows_what_the_host_changes_at_once() {
     }
 }
 
-/// What the test above sees is the policy's doing.
+#[test]
+fn never_keeps_no_listing_whatever_the_timeouts() {
+    let served = Served::new(&[&["--cache=never"], &FOREVER[..]].concat());
+    fs::write(served.on_host("file"), "").unwrap();
+    (0..3).for_each(|_| assert_eq!(names(served.mount.path()), ["file"]));
+    fs::write(served.on_host("new"), "").unwrap();
+    assert_eq!(names(served.mount.path()), ["file", "new"]);
+}
+
+/// What the tests above see is the policy's doing.
 #[test]
 fn auto_keeps_pages_of_an_open_file_and_looks_again_at_each_open() {
     let served = Served::new(&FOREVER);
