@@ -95,6 +95,18 @@ fn a_sealed_size_stays() {
     }
 }
 
+/// The kernel does not know yet where the end is.
+#[test]
+fn a_sealed_size_is_the_hosts() {
+    let served = Served::by(&VARIANTS[0], &[&["--seal-size"], &FOREVER[..]].concat(), |dir| {
+        fs::write(dir.join("file"), "short").unwrap();
+    });
+    let mut file = OpenOptions::new().append(true).open(served.at("file")).unwrap();
+    fs::write(served.on_host("file"), "longer than it was").unwrap();
+    assert_eq!(errno(file.write_all(b"end")), libc::EPERM);
+    assert_eq!(fs::read(served.on_host("file")).unwrap(), b"longer than it was");
+}
+
 /// A script that `nobody` runs.
 fn as_nobody(script: &str) {
     let status = Command::new("sh").args(["-c", script]).uid(65534).gid(65534).status().unwrap();

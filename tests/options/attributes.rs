@@ -82,7 +82,10 @@ fn all_attributes_can_be_stored_under_a_prefix() {
         assert_eq!(list(&file), ["trusted.y"]);
         assert_eq!(get(&host, "user.guest.user.x"), Err(libc::ENODATA));
         assert_eq!(get(&host, "user.own").as_deref(), Ok("host's"));
-        // The host's ACL is not the mount's, whose clients are checked by mode bits.
+        // The host's ACL is not the mount's, whose clients are checked by mode bits; their own ACLs are mere attributes.
+        assert_eq!(guest_reads(&file), Err(libc::EACCES));
+        assert!(Command::new("setfacl").args(["-m", "u:1000:r"]).arg(&file).status().unwrap().success());
+        assert!(list(&host).contains(&"user.guest.system.posix_acl_access".to_owned()));
         assert_eq!(guest_reads(&file), Err(libc::EACCES));
     }
 }
