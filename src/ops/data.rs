@@ -129,7 +129,7 @@ pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'
     Ok(Reply::Write(WriteOut { size: written as u32, ..Default::default() }).into())
 }
 
-/// FSYNC and FSYNCDIR.
+/// FSYNC.
 pub async fn fsync<'c, O: Os>(
     core: &'c Core,
     os: &O,
@@ -227,7 +227,8 @@ pub async fn copy_file_range<'c, O: Os>(
 
 /// RELEASE and RELEASEDIR.
 pub async fn release<'c, O: Os>(core: &'c Core, os: &O, fh: Fh) -> Result<Answer<'c>> {
-    if fh == NO_FH {
+    // Of a file that was made before the kernel had asked for any OPEN.
+    if fh == NO_FH && core.config.no_open {
         return Ok(Reply::Ok.into());
     }
     let file = core.handles.get(fh)?;
