@@ -68,6 +68,13 @@ fn model_pool() {
     against(Some(&support::POOL));
 }
 
+#[test]
+fn model_cache_never() {
+    const ARGS: &[&str] = &["--engine=uring", "--transport=fuse-uring", "--cache=never"];
+    const NEVER: &Variant = &Variant { name: "cache=never", args: ARGS };
+    against(Some(NEVER));
+}
+
 /// The harness itself: two plain directories never differ.
 #[test]
 fn directories_agree() {

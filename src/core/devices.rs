@@ -25,15 +25,17 @@ pub struct Device {
 /// All filesystems met so far; never forgets one, since nodes name them by place.
 pub struct Devices {
     by_mount: bool,
+    host_ino: bool,
     root: OnceLock<Key>,
     all: RwLock<Vec<Device>>,
     remote: AtomicBool,
 }
 
 impl Devices {
-    /// `by_mount`: two mounts of one filesystem count as two (`--enable-mntid`).
-    pub fn new(by_mount: bool) -> Devices {
-        Devices { by_mount, root: OnceLock::new(), all: RwLock::default(), remote: AtomicBool::new(false) }
+    /// `by_mount`: two mounts of one filesystem count as two (`--enable-mntid`). `host_ino`: inode numbers are shown as
+    /// they are (`--use-host-ino`).
+    pub fn new(by_mount: bool, host_ino: bool) -> Devices {
+        Devices { by_mount, host_ino, root: OnceLock::new(), all: RwLock::default(), remote: AtomicBool::new(false) }
     }
 
     fn key(&self, stat: &Stat) -> Key {
@@ -79,6 +81,6 @@ impl Devices {
 
     /// The inode number that the mount shows for the host's `ino` on the filesystem of `stat`.
     pub fn shown_ino(&self, dev: Dev, stat: &Stat, ino: u64) -> u64 {
-        shown_ino(dev, stat.dev, ino)
+        if self.host_ino { ino } else { shown_ino(dev, stat.dev, ino) }
     }
 }

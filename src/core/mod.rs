@@ -8,16 +8,19 @@ pub mod fd_lru;
 pub mod handles;
 pub mod host;
 pub mod ids;
+pub mod lazy;
 pub mod locks;
 pub mod nodes;
 pub mod slab;
 mod sync;
+pub mod xattrmap;
 
 use std::os::fd::OwnedFd;
 
 use config::Config;
 use devices::Devices;
 use handles::Handles;
+use lazy::Lazy;
 use locks::{Locks, Waits};
 use nodes::{Closing, Nodes};
 
@@ -27,6 +30,8 @@ pub struct Core {
     pub nodes: Nodes,
     /// Open files, by fh.
     pub handles: Handles,
+    /// Which of them serve nodes that were never opened (`no_open`).
+    pub lazy: Lazy,
     /// Locks that clients hold.
     pub locks: Locks,
     /// Requests that wait for a lock.
@@ -40,11 +45,11 @@ pub struct Core {
 impl Core {
     /// The tables of a mount whose root `fd` anchors. `mount` opens file handles of the root's filesystem.
     pub fn new(config: Config, stat: &attr::Stat, fd: OwnedFd, mount: Option<OwnedFd>, local: bool) -> Core {
-        let devices = Devices::new(config.enable_mntid);
+        let devices = Devices::new(config.enable_mntid, config.use_host_ino);
         let dev = devices.add(stat, mount, local).unwrap_or_default();
         let nodes = Nodes::new(dev, stat.ino, fd);
-        let handles = Handles::new(config.fd_budget);
-        Core { nodes, handles, locks: Locks::default(), waits: Waits::default(), devices, config }
+        let (handles, lazy) = (Handles::new(config.fd_budget), Lazy::new(config.fd_budget / 2));
+        Core { nodes, handles, lazy, locks: Locks::default(), waits: Waits::default(), devices, config }
     }
 
     /// True if cached descriptors must be given up to stay within the budget.

@@ -57,6 +57,9 @@ impl Choice {
             flock: config.flock,
             security_label: config.security_label,
             fuse_uring: matches!(self, Choice::Uring) && config.transport != Transport::DevFuse,
+            posix_acl: config.posix_acl(),
+            killpriv_v2: config.killpriv_v2,
+            writeback: config.writeback,
         }
     }
 

@@ -20,7 +20,7 @@ use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
 use super::say;
-use crate::core::config::{Config, Engine, IoMode, Transport};
+use crate::core::config::{Config, Engine, InodeHandles, IoMode, Transport};
 
 /// What one run of `ptfs` is to do.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub struct Serve {
     pub source: PathBuf,
     /// Where to serve it.
     pub mountpoint: PathBuf,
-    /// How to serve it. `fd_budget` is still the default's: it depends on the limits of the process.
+    /// How to serve it. `fd_budget` is not yet bounded by the limits of the process.
     pub config: Config,
     /// How the mount shows itself.
     pub options: MountOptions,
@@ -410,6 +410,11 @@ named_values!(IoMode:
     Auto = "auto", "inline while a call cannot block, on the ring when it would";
     Ring = "ring", "on the ring whatever has an opcode there";
     Inline = "inline", "plain system calls (to measure: a slow disk stalls a whole CPU's callers)";
+);
+named_values!(InodeHandles:
+    Auto = "auto", "by file handle where that works, else by name";
+    Never = "never", "by name";
+    Always = "always", "by file handle; a SOURCE without them is refused";
 );
 
 /// Bytes: `4096`, `64K`, `1M`, `2G`.

@@ -81,6 +81,8 @@ impl Builder {
         if options.auto_unmount {
             return Err("auto_unmount needs a process of its own: use the ptfs command".to_owned());
         }
+        let (config, given_up) = Config { root_dir: source.clone(), ..config }.settle()?;
+        given_up.iter().for_each(|line| tracing::warn!("{line}"));
         let choice = Choice::make(&config)?;
         let unusable = |error| format!("cannot serve {}: {error}", source.display());
         let source = fs::canonicalize(&source).map_err(unusable)?;

@@ -122,10 +122,14 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     let in_background = launch.is_some();
     let fixtures = Fixtures::plan(wanted.binds, absolute(wanted.pidfile)?, launch)?;
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
-    config.fd_budget = limits::fd_budget(files);
+    config.fd_budget = config.fd_budget.min(limits::fd_budget(files));
+    let (mut config, given_up) = config.settle()?;
+    given_up.iter().for_each(say);
+    options.read_only |= config.readonly;
     let choice = Choice::make(&config)?;
     let unusable = |error| format!("cannot serve {}: {error}", source.display());
     let source = fs::canonicalize(&source).map_err(unusable)?;
+    config.root_dir = source.clone();
     // Before the mount, which may cover it.
     let (core, read_only) = open_core(&source, config.clone()).map_err(unusable)?;
     if read_only && !options.read_only {
@@ -229,7 +233,10 @@ fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     let fd = HostFd(root.as_raw_fd());
     let stat = host.stat(fd)?;
     let read_only = host.is_read_only(fd);
-    Ok((Core::new(config, &stat, root, ops::mount_of(&host, fd), host.is_local(fd)), read_only))
+    let mount = ops::mount_of(&host, fd, config.inode_handles).map_err(|_| {
+        io::Error::other("its files cannot be reached by file handle, and --inode-handles=always allows nothing else")
+    })?;
+    Ok((Core::new(config, &stat, root, mount, host.is_local(fd)), read_only))
 }
 
 /// Panics end the run (engines report those of their workers), and are shown whatever the log filter says.

@@ -1,12 +1,17 @@
 //! ACCESS, POLL and IOCTL.
 
+use std::os::fd::{AsRawFd, OwnedFd};
+
 use crate::core::Core;
+use crate::core::attr::{KIND_DIRECTORY, KIND_REGULAR};
+use crate::core::handles::File;
 use crate::core::host::{Host, Result};
-use crate::core::ids::{Fh, NodeId};
+use crate::core::ids::{Fh, HostFd, NodeId};
 use crate::protocol::abi::{IoctlOut, PollOut};
 use crate::protocol::{Caller, Errno, Reply};
 
 use super::answer::Answer;
+use super::backing::NO_FH;
 use super::os::Os;
 use super::reach::reach;
 
@@ -21,8 +26,14 @@ const KNOWN: [u32; 7] = [
     0x4080_6685, // FS_IOC_ENABLE_VERITY; the host finds salt and signature behind the struct
     0xc004_6686, // FS_IOC_MEASURE_VERITY
 ];
+/// Whether a command changes the file.
+pub fn changes(command: u32) -> bool {
+    matches!(command, 0x4008_6602 | 0x401c_5820 | 0x4080_6685)
+}
+
 /// More than any of them needs, salt and signature included.
 const LARGEST: u32 = 1 << 16;
+const O_RDONLY: u32 = 0;
 
 /// ACCESS: not asked where the kernel checks permissions itself.
 pub async fn access<'c, O: Os>(
@@ -38,9 +49,35 @@ pub async fn access<'c, O: Os>(
     Ok(Reply::Ok.into())
 }
 
+/// The file that a request is about: opened for it alone where the kernel asks for no OPEN.
+enum Subject<'c> {
+    Open(File<'c>),
+    Opened(OwnedFd),
+}
+
+impl Subject<'_> {
+    fn fd(&self) -> HostFd {
+        match self {
+            Subject::Open(file) => file.fd(),
+            Subject::Opened(file) => HostFd(file.as_raw_fd()),
+        }
+    }
+}
+
+async fn subject<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> Result<Subject<'c>> {
+    if fh != NO_FH || !(core.config.no_open || core.config.no_opendir) {
+        return core.handles.get(fh).map(Subject::Open);
+    }
+    let node = reach(core, os, nodeid).await?;
+    match node.pin.kind() {
+        KIND_REGULAR | KIND_DIRECTORY => os.open(node.fd, O_RDONLY).await.map(Subject::Opened),
+        _ => Err(Errno::EBADF),
+    }
+}
+
 /// POLL: what the host's file is ready for now.
-pub async fn poll<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, events: u32) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+pub async fn poll<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, events: u32) -> Result<Answer<'c>> {
+    let file = subject(core, os, nodeid, fh).await?;
     let revents = os.host().poll(file.fd(), events)?;
     Ok(Reply::Poll(PollOut { revents, ..Default::default() }).into())
 }
@@ -49,12 +86,12 @@ pub async fn poll<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, events: u32) -> Res
 pub async fn ioctl<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    fh: Fh,
+    (nodeid, fh): (NodeId, Fh),
     command: u32,
     data: &[u8],
     out_size: u32,
 ) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+    let file = subject(core, os, nodeid, fh).await?;
     if !KNOWN.contains(&command) {
         return Err(Errno::ENOTTY);
     }

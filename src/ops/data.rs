@@ -4,17 +4,21 @@ use std::os::fd::AsRawFd;
 
 use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
-use crate::core::handles::{Kind, Opened};
+use crate::core::handles::{File, Opened};
 use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::{Fh, HostFd, NodeId};
-use crate::protocol::abi::{CopyFileRangeOut, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
+use crate::protocol::abi::{CopyFileRangeOut, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
 use crate::protocol::{Caller, Errno, Reply};
 
 use super::answer::Answer;
+use super::backing::{self, Backing, NO_FH};
+use super::cache;
 use super::lock;
 use super::os::Os;
 use super::reach::{self, reach};
+use super::seal;
 
+const O_RDONLY: u32 = 0;
 /// `O_ACCMODE`, `O_APPEND`, `O_TRUNC` and `O_DIRECT` as the client's kernel, which is this host's, defines them.
 pub const ACCESS_MODE: u32 = 3;
 /// See [`ACCESS_MODE`].
@@ -26,21 +30,13 @@ pub const O_TRUNC: u32 = 0o1000;
 /// See [`ACCESS_MODE`]; its value differs between architectures.
 pub const O_DIRECT: u32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o200000 } else { 0o40000 };
 
-/// The flags for the backing file. O_APPEND travels with each write, since fcntl(2) may change it, and truncation comes
-/// as SETATTR: the kernel asks for OPEN before it knows whether the file may be cut (ETXTBSY).
-pub fn backing_flags(core: &Core, flags: u32) -> u32 {
-    let flags = flags & !(O_APPEND | O_TRUNC);
-    if core.config.allow_direct_io { flags } else { flags & !O_DIRECT }
-}
-
-/// `struct fuse_open_out`.
-pub fn open_out(core: &Core, file: &Opened<'_>, keep_cache: bool) -> OpenOut {
+/// `struct fuse_open_out`; `cache` is for [`super::cache`] to say.
+pub fn open_out(core: &Core, file: &Opened<'_>, cache: u32) -> OpenOut {
     // Only what waits for a server has anything to say at close(2); local filesystems have no flush. But where the host
     // keeps locks, close(2) takes them away.
     let silent = core.devices.all_local() && (!core.config.posix_lock || file.directory());
     let flush = if silent { FOPEN_NOFLUSH } else { 0 };
-    let keep = if keep_cache { FOPEN_KEEP_CACHE } else { 0 };
-    OpenOut { fh: file.fh().0, open_flags: flush | keep, backing_id: 0 }
+    OpenOut { fh: file.fh().0, open_flags: flush | cache, backing_id: 0 }
 }
 
 /// The bytes as the reply's body.
@@ -53,35 +49,37 @@ pub fn payload<'c, O: Os>(os: &O, bytes: &[u8]) -> Result<Answer<'c>> {
 
 /// OPEN.
 pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32) -> Result<Answer<'c>> {
+    if core.config.no_open {
+        // The kernel asks no more, and opens whatever it is asked for with [`NO_FH`].
+        return Err(Errno::ENOSYS);
+    }
     let node = reach(core, os, nodeid).await?;
     // The kernel opens special files by itself; whoever asks us for one gets none.
     if node.pin.kind() != KIND_REGULAR {
         return Err(Errno(libc::ENXIO));
     }
     let permit = reach::reserve(core, os).await?;
-    let (fd, backing) = (node.fd, backing_flags(core, flags));
-    let (file, append_only) = match os.open(fd, backing).await {
-        // The host's file may be for appending only, which must be said when it is opened.
-        Err(Errno::EPERM) if flags & O_APPEND != 0 && flags & ACCESS_MODE != 0 => {
-            (os.open(fd, backing | O_APPEND).await?, true)
-        }
-        file => (file?, false),
-    };
+    let Backing { file, kind, uncached } = backing::open(core, os, node.fd, flags).await?;
     let stat = os.stat(HostFd(file.as_raw_fd())).await?;
     // Removed on the host within the entry timeout: whoever asks by name must get what is there now.
     if stat.nlink == 0 && !node.pin.is_removed() {
         return Err(Errno::ESTALE);
     }
-    // The kernel's pages are good as long as the host's file is what it was at the last open.
-    let keep_cache = node.pin.content_unchanged(stat.content_key());
-    let (direct, writable) = (backing & O_DIRECT != 0, backing & ACCESS_MODE != 0);
-    let file = core.handles.insert(permit, file, Kind { direct, writable, append_only, directory: false });
-    Ok(Answer::file(Reply::Open(open_out(core, &file, keep_cache)), file))
+    let unchanged = node.pin.content_unchanged(stat.content_key());
+    let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, unchanged) };
+    let file = core.handles.insert(permit, file, kind);
+    Ok(Answer::file(Reply::Open(open_out(core, &file, cache)), file))
 }
 
 /// READ.
-pub async fn read<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, offset: u64, size: u32) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+pub async fn read<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    (nodeid, fh): (NodeId, Fh),
+    offset: u64,
+    size: u32,
+) -> Result<Answer<'c>> {
+    let file = backing::file(core, os, nodeid, fh, O_RDONLY).await?;
     let len = os.read(&file, offset, size).await?;
     Ok(Reply::Payload(len as u32).into())
 }
@@ -89,6 +87,7 @@ pub async fn read<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, offset: u64, size: 
 /// What WRITE asks.
 #[allow(missing_docs, reason = "the fields are those of Op::Write")]
 pub struct Write<'a> {
+    pub nodeid: NodeId,
     pub fh: Fh,
     pub offset: u64,
     pub data: &'a [u8],
@@ -99,12 +98,17 @@ pub struct Write<'a> {
 
 /// WRITE.
 pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'_>) -> Result<Answer<'c>> {
-    let file = core.handles.get(w.fh)?;
+    let file = backing::file(core, os, w.nodeid, w.fh, O_WRONLY | w.flags & O_APPEND).await?;
     let suid = Suid::of(&caller, w.kill_suidgid);
-    let append = w.flags & O_APPEND != 0 && !w.cache;
+    // With a write-back cache the kernel knows where the end is, and the host does not yet.
+    let append = w.flags & O_APPEND != 0 && !w.cache && (file.append_only() || !core.config.writeback);
     if file.append_only() && !append {
         // The host would append it, wherever it belongs.
         return Err(Errno::EPERM);
+    }
+    if core.config.seal_size {
+        let size = os.stat(file.fd()).await?.size;
+        seal::storing(size, if append { size } else { w.offset }, w.data.len() as u64)?;
     }
     let mut written = match os.write(&file, w.data, w.offset, append, suid).await {
         // Written back from a mapping, the end of the file need not be aligned as O_DIRECT wants it.
@@ -128,18 +132,31 @@ pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'
     Ok(Reply::Write(WriteOut { size: written as u32, ..Default::default() }).into())
 }
 
-/// FSYNC and FSYNCDIR.
-pub async fn fsync<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, datasync: bool) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+/// FSYNC.
+pub async fn fsync<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    (nodeid, fh): (NodeId, Fh),
+    datasync: bool,
+) -> Result<Answer<'c>> {
+    // What was written by another descriptor is written back by any; only its own is sure to tell of errors.
+    let served = if fh == NO_FH { backing::any(core, nodeid) } else { None };
+    let file: File<'c> = match served {
+        Some(file) => file,
+        None => backing::file(core, os, nodeid, fh, O_RDONLY).await?,
+    };
     os.fsync(&file, datasync).await?;
     Ok(Reply::Ok.into())
 }
 
 /// FLUSH: one for each close(2).
 pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, lock_owner: u64) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+    let file =
+        if fh == NO_FH && core.config.no_open { backing::any(core, nodeid) } else { Some(core.handles.get(fh)?) };
     lock::flushed(core, os, nodeid, fh, lock_owner).await;
-    if !core.devices.all_local() {
+    if let Some(file) = file
+        && !core.devices.all_local()
+    {
         let fd = file.fd();
         os.offload(move |host| host.flush(fd)).await?;
     }
@@ -151,18 +168,31 @@ pub async fn fallocate<'c, O: Os>(
     core: &'c Core,
     os: &O,
     caller: Caller,
-    fh: Fh,
+    (nodeid, fh): (NodeId, Fh),
     mode: u32,
     range: (u64, u64),
 ) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+    let file = backing::file(core, os, nodeid, fh, O_WRONLY).await?;
+    if core.config.seal_size {
+        seal::allocating(os.stat(file.fd()).await?.size, mode, range)?;
+    }
     os.fallocate(&file, mode, range, Suid::of(&caller, false)).await?;
     Ok(Reply::Ok.into())
 }
 
-/// LSEEK: the kernel asks for SEEK_DATA and SEEK_HOLE only.
-pub async fn lseek<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, offset: u64, whence: u32) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
+/// LSEEK: the kernel asks for SEEK_DATA and SEEK_HOLE only. What it has not written back yet, the host takes for a hole:
+/// with a write-back cache it has to do by itself, and then finds no holes.
+pub async fn lseek<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    (nodeid, fh): (NodeId, Fh),
+    offset: u64,
+    whence: u32,
+) -> Result<Answer<'c>> {
+    if core.config.writeback {
+        return Err(Errno::ENOSYS);
+    }
+    let file = backing::file(core, os, nodeid, fh, O_RDONLY).await?;
     let fd = file.fd();
     let offset = os.offload(move |host| host.lseek(fd, offset, whence)).await?;
     Ok(Reply::Lseek(LseekOut { offset }).into())
@@ -173,16 +203,22 @@ pub async fn copy_file_range<'c, O: Os>(
     core: &'c Core,
     os: &O,
     caller: Caller,
-    (fh_in, off_in): (Fh, u64),
-    (fh_out, off_out): (Fh, u64),
+    (nodeid_in, fh_in, off_in): (NodeId, Fh, u64),
+    (nodeid_out, fh_out, off_out): (NodeId, Fh, u64),
     (len, flags, wide): (u64, u64, bool),
 ) -> Result<Answer<'c>> {
-    let (from, to) = (core.handles.get(fh_in)?, core.handles.get(fh_out)?);
+    let from = backing::file(core, os, nodeid_in, fh_in, O_RDONLY).await?;
+    let to = backing::file(core, os, nodeid_out, fh_out, O_WRONLY).await?;
     let (fd_in, fd_out, suid) = (from.fd(), to.fd(), Suid::of(&caller, false));
     // The narrow reply counts in 32 bits; a short copy is always a good answer.
     let len = if wide { len } else { len.min(0x7fff_f000) };
+    let sealed = core.config.seal_size;
     let copied = os
         .offload(move |host| {
+            if sealed {
+                let rest = host.stat(fd_in)?.size.saturating_sub(off_in);
+                seal::storing(host.stat(fd_out)?.size, off_out, len.min(rest))?;
+            }
             host.with_suid(suid, || host.copy_file_range((fd_in, off_in), (fd_out, off_out), len, flags))
         })
         .await?;
@@ -195,6 +231,10 @@ pub async fn copy_file_range<'c, O: Os>(
 
 /// RELEASE and RELEASEDIR.
 pub async fn release<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> Result<Answer<'c>> {
+    // Of a file that was made before the kernel had asked for any OPEN.
+    if fh == NO_FH && core.config.no_open {
+        return Ok(Reply::Ok.into());
+    }
     let file = core.handles.get(fh)?;
     if file.locked() {
         lock::released(core, os, nodeid, fh).await;

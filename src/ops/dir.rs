@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
 use crate::core::attr::{KIND_DIRECTORY, Stat};
-use crate::core::handles::Kind;
+use crate::core::handles::{File, Kind};
 use crate::core::host::{DirBatch, FileHandle, Host, Result};
 use crate::core::ids::{Fh, HostFd, NodeId};
 use crate::core::nodes::{Count, Counted, Sighting};
@@ -13,21 +13,81 @@ use crate::protocol::reply::Dirents;
 use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
+use super::backing::NO_FH;
+use super::cache;
 use super::data;
 use super::entry::entry;
 use super::os::Os;
-use super::reach::{self, reach};
+use super::reach::{self, Live, reach};
 
 /// OPENDIR.
 pub async fn opendir<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32) -> Result<Answer<'c>> {
+    if core.config.no_opendir {
+        // The kernel asks no more, and reads with [`NO_FH`].
+        return Err(Errno::ENOSYS);
+    }
     let node = reach(core, os, nodeid).await?;
     if node.pin.kind() != KIND_DIRECTORY {
         return Err(Errno::ENOTDIR);
     }
     let permit = reach::reserve(core, os).await?;
     let file = os.open(node.fd, flags & !(data::O_APPEND | data::O_DIRECT)).await?;
+    let stat = if core.config.cache_readdir { os.stat(HostFd(file.as_raw_fd())).await? } else { Stat::default() };
+    let cache = cache::of_directory(core, || node.pin.content_unchanged(stat.content_key()));
     let file = core.handles.insert(permit, file, Kind { directory: true, ..Kind::default() });
-    Ok(Answer::file(Reply::Open(data::open_out(core, &file, false)), file))
+    Ok(Answer::file(Reply::Open(data::open_out(core, &file, cache)), file))
+}
+
+/// What a request on a directory reads.
+enum Directory<'c> {
+    Open(File<'c>),
+    /// To be opened for this request alone (`no_opendir`): readers that shared one would share its position.
+    Anchor(Live<'c>),
+}
+
+impl<'c> Directory<'c> {
+    async fn of<O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> Result<Directory<'c>> {
+        if fh != NO_FH || !core.config.no_opendir {
+            return core.handles.get(fh).map(Directory::Open);
+        }
+        let node = reach(core, os, nodeid).await?;
+        if node.pin.kind() != KIND_DIRECTORY {
+            return Err(Errno::ENOTDIR);
+        }
+        Ok(Directory::Anchor(node))
+    }
+
+    /// Runs `f` with a descriptor to read from, where it may block.
+    async fn with<R: Send + 'static, O: Os>(
+        &self,
+        os: &O,
+        f: impl FnOnce(&O::Host, HostFd) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        const O_RDONLY: u32 = 0;
+        match self {
+            Directory::Open(file) => {
+                let fd = file.fd();
+                os.offload(move |host| f(host, fd)).await
+            }
+            Directory::Anchor(node) => {
+                let anchor = node.fd;
+                os.offload(move |host| {
+                    let opened = host.open(anchor, O_RDONLY)?;
+                    f(host, HostFd(opened.as_raw_fd()))
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// FSYNCDIR.
+pub async fn fsync<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, datasync: bool) -> Result<Answer<'c>> {
+    match Directory::of(core, os, nodeid, fh).await? {
+        Directory::Open(file) => os.fsync(&file, datasync).await?,
+        anchor => anchor.with(os, move |host, fd| host.fsync(fd, datasync)).await?,
+    }
+    Ok(Reply::Ok.into())
 }
 
 /// READDIR: counts no lookup.
@@ -37,11 +97,14 @@ pub async fn readdir<'c, O: Os>(
     nodeid: NodeId,
     (fh, offset, size): (Fh, u64, u32),
 ) -> Result<Answer<'c>> {
-    let file = core.handles.get(fh)?;
-    let (fd, dev) = (file.fd(), core.nodes.pin(nodeid)?.dev());
+    if core.config.no_readdir {
+        return Ok(Reply::Payload(0).into());
+    }
+    let dir = Directory::of(core, os, nodeid, fh).await?;
+    let dev = core.nodes.pin(nodeid)?.dev();
     // The kernel's record is longer than the host's by at most a third, so that all of what is read fits.
     let bytes = size as usize / 4 * 3;
-    let (batch, stat) = os.offload(move |host| Ok((host.read_dir(fd, offset, bytes)?, host.stat(fd)?))).await?;
+    let (batch, stat) = dir.with(os, move |host, fd| Ok((host.read_dir(fd, offset, bytes)?, host.stat(fd)?))).await?;
     let len = os.fill(|buf| {
         let room = buf.len().min(size as usize);
         let mut out = Dirents::new(&mut buf[..room]);
@@ -89,14 +152,16 @@ pub async fn readdirplus<'c, O: Os>(
     nodeid: NodeId,
     (fh, offset, size): (Fh, u64, u32),
 ) -> Result<Answer<'c>> {
+    if core.config.no_readdir {
+        return Ok(Reply::Payload(0).into());
+    }
     let node = reach(core, os, nodeid).await?;
-    let file = core.handles.get(fh)?;
-    let fd = file.fd();
+    let dir = Directory::of(core, os, nodeid, fh).await?;
     // The shortest record grows from the host's 24 bytes to 160, so that all of what is read fits.
     let bytes = size as usize / 160 * 24;
     // A long listing must not push out what is in use: beyond the budget its nodes hold handles, no descriptors.
     let room = core.config.fd_budget.saturating_sub(core.nodes.fds() + core.in_use());
-    let listed = os.offload(move |host| {
+    let listed = dir.with(os, move |host, fd| {
         let batch = host.read_dir(fd, offset, bytes)?;
         let mut held = 0;
         let seen: Vec<Option<Seen>> = batch

@@ -54,7 +54,8 @@ pub struct Started {
 pub fn tables<H: Host>(host: &H, config: Config, root: OwnedFd) -> Result<Core> {
     let fd = HostFd(root.as_raw_fd());
     let stat = host.stat(fd)?;
-    Ok(Core::new(config, &stat, root, mount_of(host, fd), host.is_local(fd)))
+    let mount = mount_of(host, fd, config.inode_handles)?;
+    Ok(Core::new(config, &stat, root, mount, host.is_local(fd)))
 }
 
 /// Polls a request's future; a panic inside becomes EIO for its caller, after which `alarm` is for the engine to sound:

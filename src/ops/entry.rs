@@ -13,16 +13,27 @@ use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
 use crate::protocol::{Caller, Errno, Reply, Setattr};
 
 use super::answer::Answer;
+use super::backing::NO_FH;
 use super::data::{O_TRUNC, O_WRONLY};
 use super::os::Os;
 use super::reach::{self, Place, reach};
+use super::seal;
 
 /// LOOKUP.
 pub async fn lookup<'c, O: Os>(core: &'c Core, os: &O, parent: NodeId, name: &CStr) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
-    let fd = os.anchor(dir.fd, name).await?;
+    let fd = match os.anchor(dir.fd, name).await {
+        Err(Errno::ENOENT) if !core.config.negative_timeout.is_zero() => return Ok(absent(core)),
+        fd => fd?,
+    };
     let stat = os.stat(HostFd(fd.as_raw_fd())).await?;
     found(core, os, (parent, Some(name)), fd, &stat).await
+}
+
+/// No node, and for how long the kernel need not ask again.
+fn absent<'c>(core: &Core) -> Answer<'c> {
+    let (entry_valid, entry_valid_nsec) = timeout(core.config.negative_timeout);
+    Reply::Entry(EntryOut { entry_valid, entry_valid_nsec, ..EntryOut::default() }).into()
 }
 
 /// The entry of a file just seen or made, counted. The parent is pinned by the caller.
@@ -39,8 +50,8 @@ pub async fn found<'c, O: Os>(
 
 /// `struct fuse_entry_out`.
 pub fn entry(core: &Core, node: &Counted<'_>, dev: Dev, stat: &Stat) -> EntryOut {
-    let (entry_valid, entry_valid_nsec) = timeout(core.config.entry_timeout);
-    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
+    let (entry_valid, entry_valid_nsec) = timeout(core.config.entry_timeout_of(stat.kind()));
+    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout_of(stat.kind()));
     EntryOut {
         nodeid: node.nodeid().0,
         generation: node.nodeid().0 >> 32,
@@ -58,7 +69,7 @@ fn timeout(time: Duration) -> (u64, u32) {
 
 /// The stat of a node, through an open file if one is named: that works where the node itself is gone.
 async fn stat<O: Os>(core: &Core, os: &O, nodeid: NodeId, fh: Option<Fh>) -> Result<(Stat, u64)> {
-    let stat = match fh {
+    let stat = match fh.filter(|&fh| fh != NO_FH) {
         Some(fh) => {
             let file = core.handles.get(fh)?;
             os.stat(file.fd()).await?
@@ -79,14 +90,14 @@ pub async fn getattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Opti
 }
 
 fn attr<'c>(core: &Core, stat: &Stat, ino: u64) -> Answer<'c> {
-    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
+    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout_of(stat.kind()));
     Reply::Attr(AttrOut { attr_valid, attr_valid_nsec, attr: stat.attr(ino), ..Default::default() }).into()
 }
 
 /// STATX.
 pub async fn statx<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Option<Fh>) -> Result<Answer<'c>> {
     let (stat, ino) = stat(core, os, nodeid, fh).await?;
-    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
+    let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout_of(stat.kind()));
     Ok(Reply::Statx(StatxOut { attr_valid, attr_valid_nsec, stat: stat.statx(ino), ..Default::default() }).into())
 }
 
@@ -98,7 +109,7 @@ pub async fn setattr<'c, O: Os>(
     nodeid: NodeId,
     set: Setattr,
 ) -> Result<Answer<'c>> {
-    let file = set.fh.map(|fh| core.handles.get(fh)).transpose()?;
+    let file = set.fh.filter(|&fh| fh != NO_FH).map(|fh| core.handles.get(fh)).transpose()?;
     let node = match &file {
         Some(_) => None,
         None => Some(reach(core, os, nodeid).await?),
@@ -113,8 +124,15 @@ pub async fn setattr<'c, O: Os>(
         return Err(Errno::EINVAL);
     }
     let suid = Suid::of(&caller, set.kill_suidgid);
+    let sealed = core.config.seal_size;
+    // With a write-back cache the kernel says when it was written to: a daemon that does not own the file cannot tell the
+    // host, which has just seen it be written.
+    let written_back = core.config.writeback && set.fh.is_some() && set.atime.is_none();
     let stat = os
         .offload(move |host| {
+            if let Some(size) = set.size.filter(|_| sealed) {
+                seal::truncating(host.stat(fd)?.size, size)?;
+            }
             host.with_suid(suid, || {
                 if set.uid.is_some() || set.gid.is_some() {
                     host.with_suid(Suid::of(&caller, false), || host.chown(fd, set.uid, set.gid))?;
@@ -132,7 +150,10 @@ pub async fn setattr<'c, O: Os>(
                 }
                 host.with_suid(Suid::Keep, || set.mode.map_or(Ok(()), |mode| host.chmod(fd, mode)))?;
                 if set.atime.is_some() || set.mtime.is_some() {
-                    host.utimens(fd, set.atime, set.mtime)?;
+                    host.utimens(fd, set.atime, set.mtime).or_else(|e| match e {
+                        Errno::EPERM if written_back => Ok(()),
+                        e => Err(e),
+                    })?;
                 }
                 host.stat(fd)
             })

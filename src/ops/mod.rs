@@ -4,6 +4,8 @@
 //! ring, a slot or a thread.
 
 mod answer;
+mod backing;
+mod cache;
 mod control;
 mod data;
 mod dir;
@@ -13,6 +15,7 @@ mod lock;
 mod names;
 mod os;
 mod reach;
+mod seal;
 mod xattr;
 
 pub use answer::Answer;
@@ -42,6 +45,9 @@ pub async fn serve<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> A
 
 async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Result<Answer<'c>> {
     let Request { unique, nodeid, caller, labels, op } = request;
+    if core.config.readonly && changes_something(&op) {
+        return Err(Errno::EROFS);
+    }
     match op {
         Op::Lookup { name } => entry::lookup(core, os, nodeid, name).await,
         Op::Getattr { fh } => entry::getattr(core, os, nodeid, fh).await,
@@ -49,19 +55,20 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Setattr(set) => entry::setattr(core, os, caller, nodeid, set).await,
 
         Op::Open { flags, .. } => data::open(core, os, nodeid, flags).await,
-        Op::Read { fh, offset, size, .. } => data::read(core, os, fh, offset, size).await,
+        Op::Read { fh, offset, size, .. } => data::read(core, os, (nodeid, fh), offset, size).await,
         Op::Write { fh, offset, data, flags, cache, kill_suidgid } => {
-            data::write(core, os, caller, data::Write { fh, offset, data, flags, cache, kill_suidgid }).await
+            data::write(core, os, caller, data::Write { nodeid, fh, offset, data, flags, cache, kill_suidgid }).await
         }
         Op::Release { fh, .. } | Op::Releasedir { fh } => data::release(core, os, nodeid, fh).await,
         Op::Flush { fh, lock_owner } => data::flush(core, os, nodeid, fh, lock_owner).await,
-        Op::Fsync { fh, datasync } | Op::Fsyncdir { fh, datasync } => data::fsync(core, os, fh, datasync).await,
+        Op::Fsync { fh, datasync } => data::fsync(core, os, (nodeid, fh), datasync).await,
         Op::Fallocate { fh, offset, length, mode } => {
-            data::fallocate(core, os, caller, fh, mode, (offset, length)).await
+            data::fallocate(core, os, caller, (nodeid, fh), mode, (offset, length)).await
         }
-        Op::Lseek { fh, offset, whence } => data::lseek(core, os, fh, offset, whence).await,
-        Op::CopyFileRange { fh_in, off_in, fh_out, off_out, len, flags, wide, .. } => {
-            data::copy_file_range(core, os, caller, (fh_in, off_in), (fh_out, off_out), (len, flags, wide)).await
+        Op::Lseek { fh, offset, whence } => data::lseek(core, os, (nodeid, fh), offset, whence).await,
+        Op::CopyFileRange { fh_in, off_in, nodeid_out, fh_out, off_out, len, flags, wide } => {
+            let (from, to) = ((nodeid, fh_in, off_in), (nodeid_out, fh_out, off_out));
+            data::copy_file_range(core, os, caller, from, to, (len, flags, wide)).await
         }
 
         Op::Getlk { fh, owner, lk, flock } => lock::getlk(core, os, nodeid, Ask { fh, owner, lk, flock }).await,
@@ -74,11 +81,12 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         }
 
         Op::Access { mask } => control::access(core, os, caller, nodeid, mask).await,
-        Op::Poll { fh, events } => control::poll(core, os, fh, events).await,
-        Op::Ioctl { fh, cmd, data, out_size, .. } => control::ioctl(core, os, fh, cmd, data, out_size).await,
+        Op::Poll { fh, events } => control::poll(core, os, nodeid, fh, events).await,
+        Op::Ioctl { fh, cmd, data, out_size, .. } => control::ioctl(core, os, (nodeid, fh), cmd, data, out_size).await,
 
         Op::Opendir { flags } => dir::opendir(core, os, nodeid, flags).await,
         Op::Readdir { fh, offset, size } => dir::readdir(core, os, nodeid, (fh, offset, size)).await,
+        Op::Fsyncdir { fh, datasync } => dir::fsync(core, os, nodeid, fh, datasync).await,
         Op::Readdirplus { fh, offset, size } => dir::readdirplus(core, os, nodeid, (fh, offset, size)).await,
 
         Op::Create { name, flags, mode, umask, .. } => {
@@ -123,11 +131,11 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Statfs => xattr::statfs(core, os, nodeid).await,
 
         Op::Forget { nlookup } => {
-            core.nodes.forget(nodeid, nlookup);
+            forget(core, nodeid, nlookup);
             Ok(Reply::None.into())
         }
         Op::BatchForget(list) => {
-            list.iter().for_each(|(nodeid, nlookup)| core.nodes.forget(nodeid, nlookup));
+            list.iter().for_each(|(nodeid, nlookup)| forget(core, nodeid, nlookup));
             Ok(Reply::None.into())
         }
         // Asked for by the engine, which wants no more than a request.
@@ -135,5 +143,34 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         // INIT comes once, before any engine runs.
         Op::Init(_) => Err(Errno::EIO),
         Op::Unsupported { .. } => Err(Errno::ENOSYS),
+    }
+}
+
+fn forget(core: &Core, nodeid: crate::core::ids::NodeId, nlookup: u64) {
+    backing::forget(core, nodeid);
+    core.nodes.forget(nodeid, nlookup);
+}
+
+/// True for what a read-only mount refuses: also the daemon does, lest somebody remounts it.
+fn changes_something(op: &Op<'_>) -> bool {
+    match op {
+        Op::Open { flags, .. } => flags & data::ACCESS_MODE != 0,
+        Op::Ioctl { cmd, .. } => control::changes(*cmd),
+        Op::Setattr(_)
+        | Op::Symlink { .. }
+        | Op::Mknod { .. }
+        | Op::Mkdir { .. }
+        | Op::Unlink { .. }
+        | Op::Rmdir { .. }
+        | Op::Rename { .. }
+        | Op::Link { .. }
+        | Op::Create { .. }
+        | Op::Tmpfile { .. }
+        | Op::Write { .. }
+        | Op::Setxattr { .. }
+        | Op::Removexattr { .. }
+        | Op::Fallocate { .. }
+        | Op::CopyFileRange { .. } => true,
+        _ => false,
     }
 }

@@ -5,14 +5,17 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
 use crate::core::attr::{KIND_DIRECTORY, Stat};
-use crate::core::handles::Kind;
+use crate::core::handles::Opened;
 use crate::core::host::{Host, Making, Result};
 use crate::core::ids::{HostFd, NodeId};
-use crate::core::nodes::{Count, Sighting};
+use crate::core::nodes::{Count, Counted, Sighting};
+use crate::protocol::abi::{EntryOut, OpenOut};
 use crate::protocol::{Caller, Errno, Labels, Reply};
 
 use super::answer::Answer;
-use super::data::{self, ACCESS_MODE};
+use super::backing;
+use super::cache;
+use super::data;
 use super::entry::{entry, found};
 use super::os::Os;
 use super::reach::{self, known, reach};
@@ -67,7 +70,7 @@ pub async fn create<'c, O: Os>(
     const O_EXCL: u32 = 0o200;
     let dir = reach(core, os, parent).await?;
     let permit = reach::reserve(core, os).await?;
-    let backing = data::backing_flags(core, flags);
+    let backing = backing::flags(core, flags);
     let (at, owned, labels) = (dir.fd, name.to_owned(), own(labels));
     let made = os.offload(move |host| {
         let file = host.create(&making, at, &owned, backing, mode)?;
@@ -83,9 +86,8 @@ pub async fn create<'c, O: Os>(
         made => made?,
     };
     let (node, dev) = reach::count(core, os, (parent, Some(name)), fd, &stat).await?;
-    let file = core.handles.insert(permit, file, kind_of(backing));
-    let reply = Reply::Create(entry(core, &node, dev, &stat), data::open_out(core, &file, false));
-    Ok(Answer::created(reply, node, file))
+    let file = core.handles.insert(permit, file, backing::kind_of(backing));
+    Ok(created(core, entry(core, &node, dev, &stat), node, file, flags))
 }
 
 /// TMPFILE.
@@ -98,7 +100,7 @@ pub async fn tmpfile<'c, O: Os>(
 ) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
     let permit = reach::reserve(core, os).await?;
-    let backing = data::backing_flags(core, flags);
+    let backing = backing::flags(core, flags);
     let (at, labels) = (dir.fd, own(labels));
     let made = os.offload(move |host| {
         let file = host.tmpfile(&making, at, backing, mode)?;
@@ -107,13 +109,20 @@ pub async fn tmpfile<'c, O: Os>(
     });
     let (file, fd, stat) = made.await?;
     let (node, dev) = reach::count(core, os, (parent, None), fd, &stat).await?;
-    let file = core.handles.insert(permit, file, kind_of(backing));
-    let reply = Reply::Create(entry(core, &node, dev, &stat), data::open_out(core, &file, false));
-    Ok(Answer::created(reply, node, file))
+    let file = core.handles.insert(permit, file, backing::kind_of(backing));
+    Ok(created(core, entry(core, &node, dev, &stat), node, file, flags))
 }
 
-fn kind_of(backing: u32) -> Kind {
-    Kind { direct: backing & data::O_DIRECT != 0, writable: backing & ACCESS_MODE != 0, ..Kind::default() }
+/// The answer to CREATE and TMPFILE.
+fn created<'c>(core: &'c Core, entry: EntryOut, node: Counted<'c>, file: Opened<'c>, flags: u32) -> Answer<'c> {
+    let cache = cache::of_file(core, false);
+    let out = data::open_out(core, &file, cache);
+    if !core.config.no_open {
+        return Answer::created(Reply::Create(entry, out), node, file);
+    }
+    // No RELEASE will come for it.
+    backing::keep(core, node.nodeid(), flags, file);
+    Answer::node(Reply::Create(entry, OpenOut { fh: backing::NO_FH.0, ..out }), node)
 }
 
 fn with_anchor<H: Host>(host: &H, file: OwnedFd) -> Result<(OwnedFd, OwnedFd, Stat)> {

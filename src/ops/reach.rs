@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::core::Core;
 use crate::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat};
+use crate::core::config::InodeHandles;
 use crate::core::host::{FileHandle, Host, Result};
 use crate::core::ids::{Dev, HostFd, NodeId};
 use crate::core::nodes::{Count, Counted, Pin, Sighting};
@@ -119,12 +120,22 @@ pub async fn device_of<O: Os>(core: &Core, os: &O, fd: HostFd, stat: &Stat) -> R
     if let Some(dev) = core.devices.find(stat) {
         return Ok(dev);
     }
-    let (mount, local) = os.offload(move |host| Ok((mount_of(host, fd), host.is_local(fd)))).await?;
+    let how = core.config.inode_handles;
+    let (mount, local) = os.offload(move |host| Ok((mount_of(host, fd, how)?, host.is_local(fd)))).await?;
     core.devices.add(stat, mount, local).ok_or(Errno::ENFILE)
 }
 
-/// A descriptor that opens the file handles of the filesystem of `fd`, if that is permitted and there are any.
-pub fn mount_of<H: Host>(host: &H, fd: HostFd) -> Option<OwnedFd> {
+/// A descriptor that opens the file handles of the filesystem of `fd`, if that is wanted and permitted and there are any.
+/// EOPNOTSUPP if nothing else will do.
+pub fn mount_of<H: Host>(host: &H, fd: HostFd, how: InodeHandles) -> Result<Option<OwnedFd>> {
+    match how {
+        InodeHandles::Never => Ok(None),
+        InodeHandles::Auto => Ok(opener(host, fd)),
+        InodeHandles::Always => opener(host, fd).map(Some).ok_or(Errno::EOPNOTSUPP),
+    }
+}
+
+fn opener<H: Host>(host: &H, fd: HostFd) -> Option<OwnedFd> {
     const O_RDONLY: u32 = 0;
     if !matches!(host.stat(fd).ok()?.kind(), KIND_DIRECTORY | KIND_REGULAR) {
         return None;

@@ -1,12 +1,13 @@
 //! Extended attributes, POSIX ACLs among them, and STATFS.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 
 use crate::core::Core;
 use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::NodeId;
 use crate::protocol::abi::{GetxattrOut, StatfsOut};
-use crate::protocol::{Caller, Reply};
+use crate::protocol::{Caller, Errno, Reply};
 
 use super::answer::Answer;
 use super::data;
@@ -29,6 +30,7 @@ pub async fn setxattr<'c, O: Os>(
     flags: u32,
     acl_kill_sgid: bool,
 ) -> Result<Answer<'c>> {
+    let name = &*to_host(core, name)?;
     let node = reach(core, os, nodeid).await?;
     let kill_sgid = acl_kill_sgid && name == ACCESS_ACL;
     let (fd, name, value) = (node.fd, name.to_owned(), value.to_vec());
@@ -49,9 +51,20 @@ pub async fn setxattr<'c, O: Os>(
 
 /// GETXATTR.
 pub async fn getxattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, name: &CStr, size: u32) -> Result<Answer<'c>> {
+    // What is hidden is not there, for whoever only looks.
+    let name = to_host(core, name).map_err(|e| if e == Errno::EPERM { Errno(libc::ENODATA) } else { e })?;
     let node = reach(core, os, nodeid).await?;
-    let (fd, name) = (node.fd, name.to_owned());
+    let (fd, name) = (node.fd, name.into_owned());
     answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await
+}
+
+/// The host's name for what the client calls `name`.
+fn to_host<'n>(core: &Core, name: &'n CStr) -> Result<Cow<'n, CStr>> {
+    match &core.config.xattrmap {
+        _ if !core.config.xattr => Err(Errno::ENOSYS),
+        Some(map) => map.to_host(name),
+        None => Ok(Cow::Borrowed(name)),
+    }
 }
 
 /// LISTXATTR. As on the host, `trusted.` names are root's to see.
@@ -62,22 +75,26 @@ pub async fn listxattr<'c, O: Os>(
     nodeid: NodeId,
     size: u32,
 ) -> Result<Answer<'c>> {
+    if !core.config.xattr {
+        return Err(Errno::ENOSYS);
+    }
     let node = reach(core, os, nodeid).await?;
-    let fd = node.fd;
-    if caller.uid == 0 {
+    let (fd, root, map) = (node.fd, caller.uid == 0, core.config.xattrmap.clone());
+    if root && map.is_none() {
         return answer(os, size, move |host, buf| host.listxattr(fd, buf)).await;
     }
     answer(os, size, move |host, buf| {
         let mut all = vec![0; LARGEST as usize];
         let len = host.listxattr(fd, &mut all)?;
-        let visible: Vec<u8> = all[..len]
-            .split_inclusive(|&b| b == 0)
-            .filter(|name| !name.starts_with(b"trusted."))
-            .flatten()
-            .copied()
-            .collect();
+        let names = all[..len].split(|&b| b == 0).filter(|name| !name.is_empty());
+        let shown = names.filter_map(|name| map.as_ref().map_or(Some(name), |map| map.to_client(name)));
+        let mut visible = Vec::with_capacity(len);
+        for name in shown.filter(|name| root || !name.starts_with(b"trusted.")) {
+            visible.extend_from_slice(name);
+            visible.push(0);
+        }
         if !buf.is_empty() {
-            buf.get_mut(..visible.len()).ok_or(crate::protocol::Errno::ERANGE)?.copy_from_slice(&visible);
+            buf.get_mut(..visible.len()).ok_or(Errno::ERANGE)?.copy_from_slice(&visible);
         }
         Ok(visible.len())
     })
@@ -112,6 +129,7 @@ pub async fn removexattr<'c, O: Os>(
     nodeid: NodeId,
     name: &CStr,
 ) -> Result<Answer<'c>> {
+    let name = &*to_host(core, name)?;
     let node = reach(core, os, nodeid).await?;
     let suid = if name == ACCESS_ACL { Suid::of(&caller, false) } else { Suid::Keep };
     let (fd, name) = (node.fd, name.to_owned());

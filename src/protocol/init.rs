@@ -8,8 +8,7 @@ use super::abi::{
 /// The oldest minor version of major version 7 spoken here: it brought [`SETXATTR_EXT`] (Linux 5.13).
 pub const MIN_MINOR: u32 = 33;
 
-/// What is taken whenever it is offered. Left out on purpose:
-/// - `WRITEBACK_CACHE`: the host's files change behind the kernel's back, and it excludes kernel passthrough;
+/// What is taken whenever it is offered ([`Wants`] says what else). Left out on purpose:
 /// - `ATOMIC_O_TRUNC`: the file would be cut before the kernel finds that it may not be (ETXTBSY of a running program);
 /// - `EXPORT_SUPPORT`: lookups of `.` and `..` are refused by the decoder;
 /// - `SPLICE_*`: no engine splices.
@@ -21,10 +20,8 @@ const WANTED: u64 = ASYNC_READ
     | READDIRPLUS_AUTO
     | ASYNC_DIO
     | PARALLEL_DIROPS
-    | POSIX_ACL
     | MAX_PAGES
     | CACHE_SYMLINKS
-    | HANDLE_KILLPRIV_V2
     | SETXATTR_EXT
     | INIT_EXT
     | CREATE_SUPP_GROUP
@@ -58,23 +55,33 @@ pub struct Wants {
     pub flock: bool,
     /// Be told the security contexts of what is made.
     pub security_label: bool,
+    /// Let the kernel check access by POSIX ACLs.
+    pub posix_acl: bool,
+    /// Leave SUID and SGID bits and capabilities of what is written to the daemon.
+    pub killpriv_v2: bool,
+    /// Let the kernel collect writes.
+    pub writeback: bool,
 }
 
 impl Wants {
-    /// Flags that depend on the daemon's choices.
-    fn more(&self) -> u64 {
-        let choices = [
+    fn flags(&self) -> u64 {
+        [
             (self.fuse_uring, OVER_IO_URING),
+            (self.posix_acl, POSIX_ACL),
+            (self.killpriv_v2, HANDLE_KILLPRIV_V2),
+            (self.writeback, WRITEBACK_CACHE),
             (self.posix_lock, POSIX_LOCKS),
             (self.flock, FLOCK_LOCKS),
             (self.security_label, SECURITY_CTX),
-        ];
-        choices.iter().filter(|(wanted, _)| *wanted).fold(0, |flags, (_, flag)| flags | flag)
+        ]
+        .iter()
+        .filter(|(wanted, _)| *wanted)
+        .fold(WANTED, |flags, (_, flag)| flags | flag)
     }
 }
 
 impl Default for Wants {
-    /// Requests of 1 MiB in pages of 4 KiB, and the kernel's own choice of the rest.
+    /// Requests of 1 MiB in pages of 4 KiB, ACLs and privileges as on the host, and the kernel's own choice of the rest.
     fn default() -> Wants {
         Wants {
             max_write: 1 << 20,
@@ -86,6 +93,9 @@ impl Default for Wants {
             posix_lock: false,
             flock: false,
             security_label: false,
+            posix_acl: true,
+            killpriv_v2: true,
+            writeback: false,
         }
     }
 }
@@ -172,7 +182,7 @@ pub fn negotiate(kernel: &InitIn, wants: &Wants) -> Result<Answer, InitError> {
         return Err(InitError::TooOld { major, minor });
     }
 
-    let flags = offered(kernel) & (WANTED | wants.more());
+    let flags = offered(kernel) & wants.flags();
     if flags & SETXATTR_EXT == 0 {
         return Err(InitError::NoSetxattrExt);
     }
@@ -256,25 +266,48 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_that_was_not_offered_or_is_not_wanted() {
-        const NEVER: u64 = POSIX_LOCKS
-            | FLOCK_LOCKS
-            | WRITEBACK_CACHE
-            | EXPORT_SUPPORT
-            | SPLICE_READ
-            | SPLICE_WRITE
-            | SPLICE_MOVE
-            | PASSTHROUGH
-            | SECURITY_CTX;
-        assert_eq!(go(ALL, Wants { fuse_uring: true, ..Wants::default() }).1.flags & NEVER, 0);
+        const NEVER: u64 = EXPORT_SUPPORT | SPLICE_READ | SPLICE_WRITE | SPLICE_MOVE | PASSTHROUGH;
+        const EVERYTHING: Wants = Wants {
+            max_write: 1 << 20,
+            page_size: 4096,
+            max_background: 0,
+            congestion_threshold: 0,
+            max_readahead: u32::MAX,
+            fuse_uring: true,
+            posix_acl: true,
+            killpriv_v2: true,
+            writeback: true,
+            posix_lock: true,
+            flock: true,
+            security_label: true,
+        };
+        assert_eq!(go(ALL, EVERYTHING).1.flags & NEVER, 0);
         for bit in (0..64).filter(|&bit| 1 << bit != SETXATTR_EXT && 1 << bit != INIT_EXT) {
             let without = InitIn {
                 flags: ALL.flags & !((1u64 << bit) as u32),
                 flags2: ALL.flags2 & !((1u64 << bit >> 32) as u32),
                 ..ALL
             };
-            let (out, session) = go(without, Wants { fuse_uring: true, ..Wants::default() });
-            assert_eq!(session.flags, (WANTED | OVER_IO_URING) & !(1 << bit));
+            let (out, session) = go(without, EVERYTHING);
+            assert_eq!(session.flags, EVERYTHING.flags() & !(1 << bit));
             assert_eq!((u64::from(out.flags2) << 32) | u64::from(out.flags), session.flags);
+        }
+    }
+
+    #[test]
+    fn choices_are_taken_if_they_are_wanted_and_offered() {
+        type Choice = fn(bool) -> Wants;
+        let choices: [(u64, Choice); 3] = [
+            (POSIX_ACL, |posix_acl| Wants { posix_acl, ..Wants::default() }),
+            (HANDLE_KILLPRIV_V2, |killpriv_v2| Wants { killpriv_v2, ..Wants::default() }),
+            (WRITEBACK_CACHE, |writeback| Wants { writeback, ..Wants::default() }),
+        ];
+        for (flag, wants) in choices {
+            for (offer, want) in [(false, false), (false, true), (true, false), (true, true)] {
+                let flags = if offer { ALL.flags } else { ALL.flags & !(flag as u32) };
+                let (_, session) = go(InitIn { flags, ..ALL }, wants(want));
+                assert_eq!(session.flags & flag != 0, offer && want);
+            }
         }
     }
 

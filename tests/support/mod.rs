@@ -53,7 +53,7 @@ impl Mount {
     /// The same with these arguments and no others.
     pub fn with_args(variant: &Variant, more: &[&str], source: &Path) -> Mount {
         assert!(Path::new("/dev/fuse").exists(), "cannot test a mount: there is no /dev/fuse");
-        if variant.name == FUSE_URING.name && sys::is_root() {
+        if variant.args.contains(&"--transport=fuse-uring") && sys::is_root() {
             let switch = "/sys/module/fuse/parameters/enable_uring";
             std::fs::write(switch, "Y").unwrap_or_else(|e| panic!("cannot set {switch}: {e}"));
         }

@@ -7,16 +7,14 @@ use super::{Meaning, maps};
 pub const NO_VHOST: &str = "ptfs mounts on this host and speaks no vhost-user; virtiofsd serves virtual machines";
 
 const THREADS: &str = "there is a worker per CPU, or as many threads as requests need (--engine)";
-const LOCKS: &str = "the kernel keeps locks, per mount";
 const SQUASH: &str = "ids are mapped by --uid-mapping, --gid-mapping and --squash-to";
 const PERMISSIONS: &str = "the mount shows the modes that the host has";
 const CREATION: &str = "what root serves is made as its caller; --squash-to gives it to one user";
-const LABELS: &str = "security labels are not set at creation";
 const MIGRATION: &str = "it is for virtual machines that migrate";
 const NAMESPACE: &str = "no user namespace is made; --uid-mapping and --gid-mapping map ids";
 
 /// See [`super::Table`].
-pub const TABLE: [(&[&str], Meaning); 67] = [
+pub const TABLE: [(&[&str], Meaning); 66] = [
     // libfuse, and what all of them share.
     (&["o=", "options="], Options),
     (&["f"], Is(&["--foreground"])),
@@ -30,7 +28,7 @@ pub const TABLE: [(&[&str], Meaning); 67] = [
     (&["nopassthrough"], Ignored),
     (&["num-threads="], Idle(THREADS)),
     (&["clone-fd"], Ignored),
-    (&["selinux"], Refused(LABELS)),
+    (&["selinux"], Is(&["--security-label"])),
     // libfuse-fs.
     (&["rootdir="], Source),
     (&["mountpoint="], Mountpoint),
@@ -64,8 +62,8 @@ pub const TABLE: [(&[&str], Meaning); 67] = [
     (&["hide-hard-links", "resolve-symlinks"], Refused("links are shown as the host has them")),
     (&["resolved-symlink-deletion="], Refused("links are shown as the host has them")),
     (&["realistic-permissions", "ctime-from-mtime", "block-devices-as-files"], Refused(PERMISSIONS)),
-    (&["enable-lock-forwarding"], Idle(LOCKS)),
-    (&["disable-lock-forwarding"], Ignored),
+    (&["enable-lock-forwarding"], Is(&["--flock=true", "--posix-lock=true"])),
+    (&["disable-lock-forwarding"], Is(&["--flock=false", "--posix-lock=false"])),
     (&["enable-ioctl"], Refused("ioctl is answered with ENOTTY")),
     (&["multithreaded"], Ignored),
     (&["fuse-version"], Refused("no libfuse is used; --version tells that of ptfs")),
@@ -75,7 +73,6 @@ pub const TABLE: [(&[&str], Meaning); 67] = [
     (&["socket-path=", "socket=", "socket-group=", "fd="], Refused(NO_VHOST)),
     (&["thread-pool-size="], Idle(THREADS)),
     (&["posix-acl", "preserve-noatime", "allow-mmap"], Ignored),
-    (&["security-label"], Refused(LABELS)),
     (&["announce-submounts"], Idle("SUBMOUNTS is for virtiofs; file systems below show by their inode numbers")),
     (&["no-announce-submounts"], Ignored),
     (&["no-readdirplus"], Idle("the kernel asks for attributes with names only where it uses them")),

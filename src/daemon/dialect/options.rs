@@ -4,14 +4,13 @@ use super::Meaning::{Becomes, Gives, Idle, Ignored, Is, Refused, Source, Undoes}
 use super::{Meaning, maps};
 
 const THREADS: &str = "there is a worker per CPU, or as many threads as requests need (--engine)";
-const LOCKS: &str = "the kernel keeps locks, per mount";
 const OWNERS: &str = "use uidmapping= and gidmapping=, or --squash-to";
 const PERMISSIONS: &str = "the mount shows the modes that the host has";
 const CONTEXT: &str = "security contexts cannot be given to the mount";
 const BINDFS: &str = "chown, chmod and links answer as the host does";
 
 /// See [`super::Table`].
-pub const TABLE: [(&[&str], Meaning); 63] = [
+pub const TABLE: [(&[&str], Meaning); 66] = [
     // libfuse-fs.
     (&["uidmapping="], Gives(&["--uid-mapping"])),
     (&["gidmapping="], Gives(&["--gid-mapping"])),
@@ -27,8 +26,11 @@ pub const TABLE: [(&[&str], Meaning); 63] = [
     (&["xattr"], Is(&["--xattr"])),
     (&["no_xattr"], Is(&["--no-xattr"])),
     (&["xattrmap="], Gives(&["--xattrmap"])),
-    (&["flock", "posix_lock"], Idle(LOCKS)),
-    (&["no_flock", "no_posix_lock", "no_remote_lock", "no_remote_flock", "no_remote_posix_lock"], Ignored),
+    (&["flock"], Is(&["--flock=true"])),
+    (&["posix_lock"], Is(&["--posix-lock=true"])),
+    (&["no_flock", "no_remote_flock"], Is(&["--flock=false"])),
+    (&["no_posix_lock", "no_remote_posix_lock"], Is(&["--posix-lock=false"])),
+    (&["no_remote_lock"], Is(&["--flock=false", "--posix-lock=false"])),
     (&["readdirplus", "readdirplus=", "posix_acl", "acl", "allow_direct_io"], Ignored),
     (&["no_readdirplus"], Idle("the kernel asks for attributes with names only where it uses them")),
     (&["announce_submounts"], Idle("SUBMOUNTS is for virtiofs; file systems below show by their inode numbers")),
@@ -81,6 +83,6 @@ pub const TABLE: [(&[&str], Meaning); 63] = [
     (&["xattr-ro"], Refused("use ro, no_xattr or xattrmap=")),
     (&["delete-deny", "rename-deny"], Refused("use ro")),
     (&["read-rate=", "write-rate="], Refused("rates are limited by cgroups (io.max)")),
-    (&["enable-lock-forwarding"], Idle(LOCKS)),
-    (&["disable-lock-forwarding"], Ignored),
+    (&["enable-lock-forwarding"], Is(&["--flock=true", "--posix-lock=true"])),
+    (&["disable-lock-forwarding"], Is(&["--flock=false", "--posix-lock=false"])),
 ];

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::core::config::InodeHandles;
 use crate::core::host::Host;
 use crate::core::ids::HostFd;
 use crate::ops;
@@ -63,7 +64,7 @@ fn examine(path: &Path) -> io::Result<Filesystem> {
     let root: OwnedFd = OpenOptions::new().read(true).custom_flags(flags).open(path)?.into();
     let fd = HostFd(root.as_raw_fd());
     let stat = host.stat(fd)?;
-    let handles = match ops::mount_of(&host, fd) {
+    let handles = match ops::mount_of(&host, fd, InodeHandles::Auto).ok().flatten() {
         Some(_) => Handles::Opened,
         None if host.handle_of(fd).is_ok() => Handles::Given,
         None => Handles::None,

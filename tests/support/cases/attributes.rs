@@ -67,6 +67,7 @@ pub fn times_follow_changes(dir: &Dir) {
         ok(change());
         assert_eq!(mtime() > 10, modifies, "mtime after {what}");
         assert!(ctime() > before, "ctime after {what}");
+        dir.written_back(fd);
         assert_eq!(mtime(), fs::metadata(dir.on_host("f")).unwrap().mtime(), "the host's after {what}");
     }
     let parent = sys::b(&dir.at);

@@ -89,6 +89,7 @@ pub fn large_writes_and_odd_reads(dir: &Dir) {
     dir.file("f", b"", 0o644);
     let fd = dir.open("f", O_RDWR);
     assert_eq!(ok(sys::writev(fd, &data)), data.len() as i64);
+    dir.written_back(fd);
     assert!(fs::read(dir.on_host("f")).unwrap() == data);
     for (at, len) in [(0, 1), (4095, 2), (1, 1 << 20), (12_345, 3_000_001), (data.len() - 5, 5), (0, data.len())] {
         assert!(read_at(fd, at as i64, len) == data[at..at + len], "{len} bytes at {at}");

@@ -99,6 +99,7 @@ pub fn tmpfile_gets_a_name(dir: &Dir) {
     fails(sys::link_fd(fd, dir.path("two")), libc::EEXIST);
     assert_eq!(fstat(fd).st_nlink, 2);
     assert_eq!(stat(&dir.path("one")).st_ino, fstat(fd).st_ino);
+    dir.written_back(fd);
     assert_eq!(fs::read(dir.on_host("two")).unwrap(), b"anonymous");
     ok(sys::close(fd));
 }
