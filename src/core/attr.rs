@@ -2,7 +2,8 @@
 
 use crate::protocol::abi;
 
-use super::ids::Dev;
+use super::idmap::Identity;
+use super::ids::{Dev, HostGid, HostUid};
 
 /// A point in time: seconds since the epoch (negative before it) and nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,8 +22,8 @@ pub struct Stat {
     pub ino: u64,
     pub mode: u32,
     pub nlink: u32,
-    pub uid: u32,
-    pub gid: u32,
+    pub uid: HostUid,
+    pub gid: HostGid,
     pub rdev: (u32, u32),
     pub size: u64,
     pub blocks: u64,
@@ -62,8 +63,9 @@ impl Stat {
         key
     }
 
-    /// `struct fuse_attr`, with the inode number that the mount shows.
-    pub fn attr(&self, ino: u64) -> abi::Attr {
+    /// `struct fuse_attr`, with the inode number and the owner that the mount shows.
+    pub fn attr(&self, ino: u64, identity: &Identity) -> abi::Attr {
+        let (uid, gid) = identity.owner(self.uid, self.gid);
         abi::Attr {
             ino,
             size: self.size,
@@ -76,8 +78,8 @@ impl Stat {
             ctimensec: self.ctime.nsec,
             mode: self.mode,
             nlink: self.nlink,
-            uid: self.uid,
-            gid: self.gid,
+            uid,
+            gid,
             rdev: encode_dev(self.rdev),
             blksize: self.blksize,
             flags: 0,
@@ -85,17 +87,18 @@ impl Stat {
     }
 
     /// `struct fuse_statx`: what [`Stat::attr`] says, and the birth time.
-    pub fn statx(&self, ino: u64) -> abi::Statx {
+    pub fn statx(&self, ino: u64, identity: &Identity) -> abi::Statx {
         const BASIC: u32 = 0x7ff;
         const BTIME: u32 = 0x800;
+        let (uid, gid) = identity.owner(self.uid, self.gid);
         let time = |t: Time| abi::SxTime { tv_sec: t.sec, tv_nsec: t.nsec, ..Default::default() };
         abi::Statx {
             mask: BASIC | if self.btime.is_some() { BTIME } else { 0 },
             blksize: self.blksize,
             attributes: self.attributes,
             nlink: self.nlink,
-            uid: self.uid,
-            gid: self.gid,
+            uid,
+            gid,
             mode: self.mode as u16,
             ino,
             size: self.size,

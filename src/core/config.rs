@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::idmap::Identity;
+
 /// Which engine answers requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Engine {
@@ -111,6 +113,8 @@ pub struct Config {
     pub entry_timeout: Duration,
     /// Make the mount id part of a node's identity, so that two bind mounts of one file differ.
     pub enable_mntid: bool,
+    /// Who owns what is shown, and as whom callers act.
+    pub identity: Identity,
 }
 
 impl Default for Config {
@@ -130,6 +134,7 @@ impl Default for Config {
             attr_timeout: Duration::from_secs(5),
             entry_timeout: Duration::from_secs(5),
             enable_mntid: false,
+            identity: Identity::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
 
+use super::idmap_flags::IdMapFlags;
 use super::options::MountOptions;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
@@ -91,6 +92,9 @@ struct Cli {
 
     #[command(flatten)]
     policy: PolicyFlags,
+
+    #[command(flatten)]
+    identity: IdMapFlags,
 
     /// Who answers requests
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
@@ -285,6 +289,7 @@ impl TryFrom<Cli> for Serve {
             ..machine
         };
         let config = cli.policy.apply(config);
+        let config = cli.identity.apply(config).map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
         let Cli { source, mountpoint, stats_at_exit, log, .. } = cli;
         Ok(Serve { source, mountpoint, config, options, stats_at_exit, log })
     }

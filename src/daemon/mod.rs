@@ -3,6 +3,7 @@
 mod choice;
 mod cli;
 mod handshake;
+mod idmap_flags;
 mod mount;
 mod options;
 mod policy;

@@ -6,9 +6,10 @@ use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
 use crate::core::handles::{Kind, Opened};
 use crate::core::host::{Host, Result, Suid};
+use crate::core::idmap::Asker;
 use crate::core::ids::{Fh, HostFd, NodeId};
 use crate::protocol::abi::{CopyFileRangeOut, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
-use crate::protocol::{Caller, Errno, Reply};
+use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
 use super::os::Os;
@@ -95,7 +96,7 @@ pub struct Write<'a> {
 }
 
 /// WRITE.
-pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'_>) -> Result<Answer<'c>> {
+pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Asker, w: Write<'_>) -> Result<Answer<'c>> {
     let file = core.handles.get(w.fh)?;
     let suid = Suid::of(&caller, w.kill_suidgid);
     let append = w.flags & O_APPEND != 0 && !w.cache;
@@ -146,7 +147,7 @@ pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, fh: Fh) -> Result<Answer<'
 pub async fn fallocate<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     fh: Fh,
     mode: u32,
     range: (u64, u64),
@@ -168,7 +169,7 @@ pub async fn lseek<'c, O: Os>(core: &'c Core, os: &O, fh: Fh, offset: u64, whenc
 pub async fn copy_file_range<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     (fh_in, off_in): (Fh, u64),
     (fh_out, off_out): (Fh, u64),
     (len, flags, wide): (u64, u64, bool),

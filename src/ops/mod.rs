@@ -38,7 +38,8 @@ pub async fn serve<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> A
 }
 
 async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Result<Answer<'c>> {
-    let Request { nodeid, caller, op, .. } = request;
+    let Request { nodeid, op, .. } = request;
+    let caller = core.config.identity.asker(&request.caller);
     match op {
         Op::Lookup { name } => entry::lookup(core, os, nodeid, name).await,
         Op::Getattr { fh } => entry::getattr(core, os, nodeid, fh).await,
@@ -66,24 +67,24 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Readdirplus { fh, offset, size } => dir::readdirplus(core, os, nodeid, (fh, offset, size)).await,
 
         Op::Create { name, flags, mode, umask, .. } => {
-            names::create(core, os, nodeid, name, making(caller, umask), (flags, mode)).await
+            names::create(core, os, nodeid, name, making(&caller, umask)?, (flags, mode)).await
         }
         Op::Tmpfile { flags, mode, umask } => {
-            names::tmpfile(core, os, nodeid, making(caller, umask), (flags, mode)).await
+            names::tmpfile(core, os, nodeid, making(&caller, umask)?, (flags, mode)).await
         }
         Op::Mkdir { name, mode, umask } => {
-            let making = making(caller, umask);
+            let making = making(&caller, umask)?;
             names::make(core, os, nodeid, name, move |host, dir, name| host.mkdir(&making, dir, name, mode)).await
         }
         Op::Mknod { name, mode, rdev, umask } => {
-            let (making, rdev) = (making(caller, umask), decode_dev(rdev));
+            let (making, rdev) = (making(&caller, umask)?, decode_dev(rdev));
             names::make(core, os, nodeid, name, move |host, dir, name| host.mknod(&making, dir, name, mode, rdev)).await
         }
         Op::Symlink { name, target } => {
-            let (making, target) = (making(caller, 0), target.to_owned());
+            let (making, target) = (making(&caller, 0)?, target.to_owned());
             names::make(core, os, nodeid, name, move |host, dir, name| host.symlink(&making, dir, name, &target)).await
         }
-        Op::Link { oldnodeid, newname } => names::link(core, os, oldnodeid, nodeid, newname).await,
+        Op::Link { oldnodeid, newname } => names::link(core, os, caller, oldnodeid, (nodeid, newname)).await,
         Op::Unlink { name } => names::remove(core, os, nodeid, name, false).await,
         Op::Rmdir { name } => names::remove(core, os, nodeid, name, true).await,
         Op::Rename { name, newdir, newname, flags } => {

@@ -7,9 +7,10 @@ use crate::core::Core;
 use crate::core::attr::Stat;
 use crate::core::handles::Kind;
 use crate::core::host::{Host, Making, Result};
+use crate::core::idmap::Asker;
 use crate::core::ids::{HostFd, NodeId};
 use crate::core::nodes::{Count, Sighting};
-use crate::protocol::{Caller, Errno, Reply};
+use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
 use super::data::{self, ACCESS_MODE};
@@ -101,10 +102,11 @@ fn with_anchor<H: Host>(host: &H, file: OwnedFd) -> Result<(OwnedFd, OwnedFd, St
 pub async fn link<'c, O: Os>(
     core: &'c Core,
     os: &O,
+    caller: Asker,
     oldnodeid: NodeId,
-    parent: NodeId,
-    name: &CStr,
+    (parent, name): (NodeId, &CStr),
 ) -> Result<Answer<'c>> {
+    making(&caller, 0)?;
     let (node, dir) = (reach(core, os, oldnodeid).await?, reach(core, os, parent).await?);
     let (from, at, owned) = (node.fd, dir.fd, name.to_owned());
     let linked = os.offload(move |host| {
@@ -145,7 +147,7 @@ pub async fn remove<'c, O: Os>(
 pub async fn rename<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     (parent, name): (NodeId, &CStr),
     (newparent, newname): (NodeId, &CStr),
     flags: u32,
@@ -153,10 +155,13 @@ pub async fn rename<'c, O: Os>(
     let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
     let moved = known(core, os, dir.fd, name).await;
     let target = known(core, os, newdir.fd, newname).await;
+    if target.is_none() {
+        making(&caller, 0)?;
+    }
     if flags & RENAME_WHITEOUT != 0 {
         // What it leaves behind is made, and belongs to the caller.
         let (from, to) = ((dir.fd, name.to_owned()), (newdir.fd, newname.to_owned()));
-        let making = making(caller, 0);
+        let making = making(&caller, 0)?;
         os.offload(move |host| host.whiteout(&making, (from.0, &from.1), (to.0, &to.1), flags)).await?;
     } else {
         os.rename((dir.fd, name), (newdir.fd, newname), flags).await?;
@@ -179,9 +184,9 @@ pub async fn rename<'c, O: Os>(
     Ok(Reply::Ok.into())
 }
 
-/// For whom something is made.
-pub fn making(caller: Caller, umask: u32) -> Making {
-    Making { caller, umask }
+/// For whom something is made. As on an idmapped mount, nobody makes anything whose ids are not the host's.
+pub fn making(caller: &Asker, umask: u32) -> Result<Making> {
+    caller.making(umask).ok_or(Errno::EOVERFLOW)
 }
 
 /// READLINK.

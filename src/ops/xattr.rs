@@ -4,9 +4,11 @@ use std::ffi::CStr;
 
 use crate::core::Core;
 use crate::core::host::{Host, Result, Suid};
+use crate::core::id_xattrs::IdXattr;
+use crate::core::idmap::Asker;
 use crate::core::ids::NodeId;
 use crate::protocol::abi::{GetxattrOut, StatfsOut};
-use crate::protocol::{Caller, Reply};
+use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
 use super::data;
@@ -31,7 +33,12 @@ pub async fn setxattr<'c, O: Os>(
 ) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
     let kill_sgid = acl_kill_sgid && name == ACCESS_ACL;
-    let (fd, name, value) = (node.fd, name.to_owned(), value.to_vec());
+    let value = match mapped(core, name) {
+        // As on an idmapped mount.
+        Some(kind) => kind.host(&core.config.identity, value.to_vec()).ok_or(Errno::EINVAL)?,
+        None => value.to_vec(),
+    };
+    let (fd, name) = (node.fd, name.to_owned());
     os.offload(move |host| {
         // Whether an ACL takes SGID away is for the caller's rights to say, which the kernel has looked at.
         host.with_suid(Suid::Keep, || host.setxattr(fd, &name, &value, flags))?;
@@ -50,21 +57,43 @@ pub async fn setxattr<'c, O: Os>(
 /// GETXATTR.
 pub async fn getxattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, name: &CStr, size: u32) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
-    let (fd, name) = (node.fd, name.to_owned());
-    answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await
+    let (fd, kind, name) = (node.fd, mapped(core, name), name.to_owned());
+    let Some(kind) = kind else { return answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await };
+    let value = os.offload(move |host| {
+        let mut value = vec![0; LARGEST as usize];
+        let len = host.getxattr(fd, &name, &mut value)?;
+        value.truncate(len);
+        Ok(value)
+    });
+    // Its length may be another.
+    let value = kind.shown(&core.config.identity, value.await?);
+    match size {
+        0 => Ok(length(value.len())),
+        _ if value.len() > size as usize => Err(Errno::ERANGE),
+        _ => data::payload(os, &value),
+    }
+}
+
+/// What a value with ids in it is, if the mount shows ids in another way than the host.
+fn mapped(core: &Core, name: &CStr) -> Option<IdXattr> {
+    if core.config.identity.shows_all_as_is() { None } else { IdXattr::named(name) }
+}
+
+fn length<'c>(len: usize) -> Answer<'c> {
+    Reply::Xattr(GetxattrOut { size: len as u32, ..Default::default() }).into()
 }
 
 /// LISTXATTR. As on the host, `trusted.` names are root's to see.
 pub async fn listxattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     nodeid: NodeId,
     size: u32,
 ) -> Result<Answer<'c>> {
     let node = reach(core, os, nodeid).await?;
     let fd = node.fd;
-    if caller.uid == 0 {
+    if caller.root {
         return answer(os, size, move |host, buf| host.listxattr(fd, buf)).await;
     }
     answer(os, size, move |host, buf| {
@@ -77,7 +106,7 @@ pub async fn listxattr<'c, O: Os>(
             .copied()
             .collect();
         if !buf.is_empty() {
-            buf.get_mut(..visible.len()).ok_or(crate::protocol::Errno::ERANGE)?.copy_from_slice(&visible);
+            buf.get_mut(..visible.len()).ok_or(Errno::ERANGE)?.copy_from_slice(&visible);
         }
         Ok(visible.len())
     })
@@ -99,7 +128,7 @@ async fn answer<'c, O: Os>(
         })
         .await?;
     match size {
-        0 => Ok(Reply::Xattr(GetxattrOut { size: len as u32, ..Default::default() }).into()),
+        0 => Ok(length(len)),
         _ => data::payload(os, &value),
     }
 }
@@ -108,7 +137,7 @@ async fn answer<'c, O: Os>(
 pub async fn removexattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     nodeid: NodeId,
     name: &CStr,
 ) -> Result<Answer<'c>> {

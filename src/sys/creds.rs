@@ -7,9 +7,13 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 
 use crate::core::host::{Making, Suid};
+use crate::core::ids::{HostGid, HostUid};
 
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_FSETID: u32 = 4;
+/// Those that come and go with fsuid 0 (capabilities(7)), as far as they decide over files: CAP_CHOWN,
+/// CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD.
+const CAPS_OF_ROOT: u32 = 0b1_1111 | 1 << 27;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 #[repr(C)]
@@ -43,6 +47,11 @@ fn change_caps(change: impl FnOnce(&mut [CapData; 2])) {
     }
 }
 
+/// Puts these of [`CAPS_OF_ROOT`] in effect and no others of them.
+fn set_caps(caps: u32) {
+    change_caps(|data| data[0].effective = data[0].effective & !CAPS_OF_ROOT | caps & data[0].permitted);
+}
+
 /// True if this process may act for others (it has root's capabilities).
 pub fn privileged() -> bool {
     static ROOT: LazyLock<bool> = LazyLock::new(|| {
@@ -60,7 +69,7 @@ pub fn set_suid(suid: Suid) {
     }
     let (on, gid) = match suid {
         Suid::Keep => (true, 0),
-        Suid::Clear { gid } => (false, gid),
+        Suid::Clear { gid: HostGid(gid) } => (false, gid),
     };
     // SAFETY: changes the calling thread alone.
     unsafe { libc::setfsgid(gid) };
@@ -89,33 +98,38 @@ pub fn drop_groups() {
     }
 }
 
-/// Runs `f` with the caller's fsuid, fsgid, group and umask. The thread must have [`own_umask`].
+/// Runs `f` with the caller's fsuid, fsgid, group and umask. The thread must have [`own_umask`]. A mapping of ids may
+/// have it that a root has another uid here, or that uid 0 is not root's.
 pub fn as_maker<R>(making: &Making, f: impl FnOnce() -> R) -> R {
-    let caller = making.caller;
-    let switch = privileged() && (caller.uid, caller.gid) != (0, 0);
+    let &Making { uid: HostUid(uid), gid: HostGid(gid), supp_gid, root, .. } = making;
+    let switch = privileged() && (uid, gid, root) != (0, 0, true);
     set_suid(Suid::Keep);
     // SAFETY: these change the calling thread alone; the group list outlives its call.
     unsafe {
         libc::umask(making.umask);
         if switch {
-            if let Some(gid) = caller.supp_gid {
+            if let Some(HostGid(gid)) = supp_gid {
                 libc::syscall(libc::SYS_setgroups, 1, &raw const gid);
             }
-            libc::setfsgid(caller.gid);
-            libc::setfsuid(caller.uid);
-            if caller.uid != 0 {
-                change_caps(|data| data[0].effective |= 1 << CAP_DAC_OVERRIDE & data[0].permitted);
+            libc::setfsgid(gid);
+            libc::setfsuid(uid);
+            if (uid, root) != (0, true) {
+                set_caps(if root { CAPS_OF_ROOT } else { 1 << CAP_DAC_OVERRIDE });
             }
         }
     }
     let answer = f();
     if switch {
-        // SAFETY: as above; fsuid 0 brings the filesystem capabilities back, CAP_FSETID too.
+        // SAFETY: as above; CAP_FSETID comes back with the other capabilities.
         unsafe {
             libc::setfsuid(0);
             libc::setfsgid(0);
-            if caller.supp_gid.is_some() {
+            if supp_gid.is_some() {
                 libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+            }
+            // Gaining fsuid 0 does it otherwise.
+            if (uid, root) == (0, false) {
+                set_caps(CAPS_OF_ROOT);
             }
         }
     }

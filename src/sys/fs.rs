@@ -7,9 +7,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::core::attr::{Stat, Time};
 use crate::core::host::{DirBatch, FileHandle, Host, Making, Result, Suid};
-use crate::core::ids::HostFd;
+use crate::core::ids::{HostFd, HostGid, HostUid};
 use crate::protocol::abi::Kstatfs;
-use crate::protocol::{Caller, Errno, SetTime};
+use crate::protocol::{Errno, SetTime};
 
 use super::creds;
 
@@ -100,8 +100,8 @@ pub(crate) fn stat_of(x: &libc::statx) -> Stat {
         ino: x.stx_ino,
         mode: x.stx_mode.into(),
         nlink: x.stx_nlink,
-        uid: x.stx_uid,
-        gid: x.stx_gid,
+        uid: HostUid(x.stx_uid),
+        gid: HostGid(x.stx_gid),
         rdev: (x.stx_rdev_major, x.stx_rdev_minor),
         size: x.stx_size,
         blocks: x.stx_blocks,
@@ -330,14 +330,14 @@ impl Host for Linux {
         check(unsafe { libc::fchmodat(self.proc_fd.as_raw_fd(), FdName::new(fd).name(), mode & 0o7777, 0) }).map(drop)
     }
 
-    fn chown(&self, fd: HostFd, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
+    fn chown(&self, fd: HostFd, uid: Option<HostUid>, gid: Option<HostGid>) -> Result<()> {
+        let (uid, gid) = (uid.map_or(u32::MAX, |id| id.0), gid.map_or(u32::MAX, |id| id.0));
         // SAFETY: the path is a constant.
         check(unsafe { libc::fchownat(fd.0, EMPTY, uid, gid, libc::AT_EMPTY_PATH) }).map(drop)
     }
 
-    fn chown_nobody(&self, caller: &Caller, fd: HostFd) -> Result<()> {
-        creds::as_maker(&Making { caller: *caller, umask: 0 }, || self.chown(fd, None, None))
+    fn chown_nobody(&self, caller: &Making, fd: HostFd) -> Result<()> {
+        creds::as_maker(caller, || self.chown(fd, None, None))
     }
 
     fn truncate(&self, anchor: HostFd, size: u64) -> Result<()> {

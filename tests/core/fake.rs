@@ -18,7 +18,7 @@ use ptfs::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat, Time};
 use ptfs::core::config::Config;
 use ptfs::core::handles::File;
 use ptfs::core::host::{DirBatch, FileHandle, Host, Making, Result};
-use ptfs::core::ids::{HostFd, NodeId};
+use ptfs::core::ids::{HostFd, HostGid, HostUid, NodeId};
 use ptfs::core::nodes::Closing;
 use ptfs::ops::{Answer, Os, engine, serve};
 use ptfs::protocol::abi::{EntryOut, Kstatfs};
@@ -322,10 +322,10 @@ impl Host for Fake {
     fn chmod(&self, _: HostFd, _: u32) -> Result<()> {
         unreachable!("no test asks for it")
     }
-    fn chown(&self, _: HostFd, _: Option<u32>, _: Option<u32>) -> Result<()> {
+    fn chown(&self, _: HostFd, _: Option<HostUid>, _: Option<HostGid>) -> Result<()> {
         unreachable!("no test asks for it")
     }
-    fn chown_nobody(&self, _: &Caller, _: HostFd) -> Result<()> {
+    fn chown_nobody(&self, _: &Making, _: HostFd) -> Result<()> {
         unreachable!("no test asks for it")
     }
     fn whiteout(&self, _: &Making, _: (HostFd, &CStr), _: (HostFd, &CStr), _: u32) -> Result<()> {

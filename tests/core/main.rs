@@ -6,6 +6,8 @@
 mod descriptors;
 mod fake;
 mod handles;
+mod id_xattrs;
+mod idmap;
 mod names;
 mod nodes;
 mod serve;

@@ -1,0 +1,143 @@
+//! Mappings of ids: both ways, and what no mapping may be.
+
+use proptest::prelude::*;
+
+use ptfs::core::host::Making;
+use ptfs::core::idmap::{IdMap, Identity, Squash, UNMAPPED, UNMAPPED_IN_ACL};
+use ptfs::core::ids::{HostGid, HostUid};
+use ptfs::protocol::Caller;
+
+fn map(text: &str) -> IdMap {
+    text.parse().unwrap()
+}
+
+/// Ranges that lie one after the other on the host and, in another order, on the mount.
+fn disjoint() -> impl Strategy<Value = Vec<(u32, u32, u32)>> {
+    let gap_and_length = (0u32..1000, 1u32..1_000_000, 0u32..1000);
+    prop::collection::vec(gap_and_length, 1..8).prop_flat_map(|parts| {
+        let mut at = 0;
+        let hosts: Vec<(u32, u32)> = parts
+            .iter()
+            .map(|&(gap, length, _)| {
+                at += gap + length;
+                (at - length, length)
+            })
+            .collect();
+        let gaps: Vec<u32> = parts.iter().map(|&(.., gap)| gap).collect();
+        Just(hosts).prop_shuffle().prop_map(move |hosts| {
+            let mut at = 0;
+            let show = |((host, length), gap): ((u32, u32), &u32)| {
+                at += gap + length;
+                (host, at - length, length)
+            };
+            hosts.into_iter().zip(&gaps).map(show).collect()
+        })
+    })
+}
+
+fn text(ranges: &[(u32, u32, u32)]) -> String {
+    ranges.iter().map(|(host, shown, length)| format!("{host}:{shown}:{length}")).collect::<Vec<_>>().join(":")
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_leads_back_and_nothing_else_is(ranges in disjoint(), id in 0u32..10_000_000) {
+        let map = map(&text(&ranges));
+        let inside = |start: fn(&(u32, u32, u32)) -> u32| {
+            ranges.iter().any(|range| (start(range)..start(range) + range.2).contains(&id))
+        };
+        prop_assert_eq!(map.shown(id).is_some(), inside(|range| range.0));
+        prop_assert_eq!(map.host(id).is_some(), inside(|range| range.1));
+        if let Some(shown) = map.shown(id) {
+            prop_assert_eq!(map.host(shown), Some(id));
+        }
+        if let Some(host) = map.host(id) {
+            prop_assert_eq!(map.shown(host), Some(id));
+        }
+    }
+
+    #[test]
+    fn ends_of_ranges_are_mapped(ranges in disjoint()) {
+        let map = map(&text(&ranges));
+        for (host, shown, length) in ranges {
+            for at in [0, length - 1] {
+                prop_assert_eq!(map.shown(host + at), Some(shown + at));
+            }
+        }
+    }
+
+    #[test]
+    fn one_id_is_never_mapped_twice(ranges in disjoint(), which: prop::sample::Index, at: prop::sample::Index) {
+        let (host, shown, length) = ranges[which.index(ranges.len())];
+        let at = at.index(length as usize) as u32;
+        // Beyond all that disjoint() makes.
+        let free = 100_000_000;
+        let twice = format!("{}:{}:{free}:1", text(&ranges), host + at);
+        prop_assert!(twice.parse::<IdMap>().unwrap_err().contains("twice"));
+        let merged = format!("{}:{free}:{}:1", text(&ranges), shown + at);
+        prop_assert!(merged.parse::<IdMap>().unwrap_err().contains("as one"));
+    }
+}
+
+#[test]
+fn no_mapping_changes_nothing() {
+    let identity = Identity::default();
+    assert_eq!(identity.owner(HostUid(UNMAPPED), HostGid(7)), (UNMAPPED, 7));
+    let caller = Caller { uid: 5, gid: 6, pid: 1, supp_gid: Some(7) };
+    let making = Making { uid: HostUid(5), gid: HostGid(6), supp_gid: Some(HostGid(7)), root: false, umask: 0o22 };
+    assert_eq!(identity.asker(&caller).making(0o22), Some(making));
+}
+
+#[test]
+fn ids_without_a_mapping_are_nobodys() {
+    let identity = Identity { uids: map("100000:0:65536"), gids: map("7:8:1"), squash: None };
+    assert_eq!(identity.owner(HostUid(100_000), HostGid(7)), (0, 8));
+    assert_eq!(identity.owner(HostUid(0), HostGid(8)), (UNMAPPED, UNMAPPED));
+    let root = identity.asker(&Caller { uid: 0, gid: 8, pid: 1, supp_gid: Some(9) });
+    let making = Making { uid: HostUid(100_000), gid: HostGid(7), supp_gid: None, root: true, umask: 0 };
+    assert_eq!(root.making(0), Some(making));
+    for (uid, gid) in [(65536, 8), (0, 7)] {
+        let stranger = identity.asker(&Caller { uid, gid, pid: 1, supp_gid: None });
+        assert_eq!((stranger.making(0), stranger.root), (None, uid == 0));
+        let Making { uid: HostUid(host_uid), gid: HostGid(host_gid), .. } = stranger.making_or_stranger();
+        assert!(host_uid == UNMAPPED_IN_ACL || host_gid == UNMAPPED_IN_ACL);
+    }
+}
+
+#[test]
+fn squashed_callers_are_one() {
+    let squash = Some("1000:100".parse().unwrap());
+    let identity = Identity { uids: map("1000:0:1"), squash, ..Identity::default() };
+    for uid in [0, 5] {
+        let asker = identity.asker(&Caller { uid, gid: 0, pid: 1, supp_gid: Some(9) });
+        let making = Making { uid: HostUid(1000), gid: HostGid(100), supp_gid: None, root: false, umask: 0 };
+        assert_eq!((asker.making(0), asker.root), (Some(making), false));
+    }
+    for wrong in ["", "5", "5:", ":5", "a:b", "1:2:3", "-1:5", "1:4294967295"] {
+        assert!(wrong.parse::<Squash>().unwrap_err().contains("UID:GID"), "{wrong}");
+    }
+    assert!("0:5".parse::<Squash>().unwrap_err().contains("root"));
+}
+
+#[test]
+fn a_wrong_mapping_says_what_is_wrong() {
+    for (text, words) in [
+        ("", "'' is not an id"),
+        ("1:2", "in threes"),
+        ("1:2:3:4", "in threes"),
+        ("1:2:x", "'x' is not an id"),
+        ("-1:2:3", "'-1' is not an id"),
+        ("+1:2:3", "'+1' is not an id"),
+        ("4294967296:0:1", "'4294967296' is not an id"),
+        ("1:2:0", "1:2:0 maps nothing"),
+        ("4294967295:0:1", "beyond the last id"),
+        ("0:4294967294:1", "beyond the last id"),
+        ("1:0:4294967295", "beyond the last id"),
+        ("0:10:5:4:20:5", "0:10:5 and 4:20:5 map one id of the host twice"),
+        ("0:10:5:20:14:5", "0:10:5 and 20:14:5 show two ids of the host as one"),
+    ] {
+        let error = text.parse::<IdMap>().unwrap_err();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    assert_eq!(map("0:0:4294967294").shown(4_294_967_293), Some(4_294_967_293));
+}
