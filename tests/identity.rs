@@ -1,0 +1,266 @@
+//! Who owns what: a mount with a mapping of ids answers as an idmapped bind mount of an equal directory does.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::PathBuf;
+
+use libc::{O_CREAT, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY};
+use support::idmapped::Idmapped;
+use support::sys::{self, At, Sys, User, as_user};
+use support::{Backing, Fs, Mount, Variant};
+
+/// A container's shift; an exchange of two users that leaves the rest alone; one under which root is nobody.
+const MAPPINGS: [(&str, &str); 3] = [
+    ("100000:0:65536", "100000:0:65536"),
+    ("0:1000:1:1000:0:1:1:1:999:1001:1001:199000", "0:0:1:1500:1000:1:1000:1500:1:1001:1001:499:1501:1501:1000"),
+    ("0:100000:65536", "0:100000:65536"),
+];
+
+const OWNERS: [u32; 4] = [0, 1000, 101_000, 200_000];
+const CALLERS: [User; 6] = [
+    User { uid: 0, gid: 0, groups: &[0] },
+    User { uid: 1000, gid: 1000, groups: &[1000, 2000] },
+    User { uid: 1001, gid: 1500, groups: &[] },
+    User { uid: 101_000, gid: 101_000, groups: &[] },
+    User { uid: 70_000, gid: 70_000, groups: &[2000] },
+    User { uid: 1000, gid: 70_000, groups: &[] },
+];
+const ANY: u32 = u32::MAX;
+const ACCESS: &str = "system.posix_acl_access";
+const DEFAULT: &str = "system.posix_acl_default";
+const CAPS: &str = "security.capability";
+
+#[test]
+fn mapped_fuse_uring() {
+    check(&support::FUSE_URING);
+}
+
+#[test]
+fn mapped_dev_fuse() {
+    check(&support::DEV_FUSE);
+}
+
+#[test]
+fn mapped_pool() {
+    check(&support::POOL);
+}
+
+/// A directory as it is looked at, and where the host has it.
+struct Side {
+    at: PathBuf,
+    host: PathBuf,
+}
+
+impl Side {
+    fn path(&self, name: &str) -> Vec<u8> {
+        sys::b(&self.at.join(name)).to_vec()
+    }
+
+    fn on_host(&self, name: &str) -> Vec<u8> {
+        sys::b(&self.host.join(name)).to_vec()
+    }
+
+    /// A directory in which anything can be tried, made on the host.
+    fn make(&self, owner: u32, mode: u32) {
+        let give = |name: &str, mode| {
+            let path = self.on_host(name);
+            sys::chown(At::Path(&path), owner, owner).unwrap();
+            sys::chmod(At::Path(&path), mode).unwrap();
+        };
+        fs::create_dir(&self.host).unwrap();
+        for name in ["f", "other", "script"] {
+            fs::write(self.host.join(name), "content").unwrap();
+        }
+        give("f", 0o6666);
+        give("other", 0o600);
+        give("script", 0o2765);
+        give("", mode);
+    }
+}
+
+fn said<T: Debug>(answer: Sys<T>) -> String {
+    answer.map_or_else(sys::errno_name, |value| format!("{value:?}"))
+}
+
+fn owner(path: &[u8]) -> String {
+    said(sys::stat(At::Link(path)).map(|stat| (stat.st_uid, stat.st_gid, format!("{:o}", stat.st_mode))))
+}
+
+fn acl(user: u32, group: u32) -> Vec<u8> {
+    let entries = [(1u16, 6u16, ANY), (2, 4, user), (4, 0, ANY), (8, 6, group), (16, 6, ANY), (32, 0, ANY)];
+    let bytes =
+        |(tag, perm, id): (u16, u16, u32)| [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &id.to_le_bytes()].concat();
+    [2u32.to_le_bytes().to_vec(), entries.into_iter().flat_map(bytes).collect()].concat()
+}
+
+fn caps(root: Option<u32>) -> Vec<u8> {
+    let revision = if root.is_some() { 0x0300_0000 } else { 0x0200_0000 };
+    [revision, 0x400, 0, 0, 0].into_iter().chain(root).flat_map(u32::to_le_bytes).collect()
+}
+
+fn opened(path: impl sys::Bytes, flags: i32, mode: u32) -> Sys {
+    sys::open(path, flags, mode).and_then(sys::close)
+}
+
+fn written(path: &[u8]) -> Sys {
+    let fd = sys::open(path, O_WRONLY, 0)?;
+    let written = sys::pwrite(fd, b"x", 0);
+    sys::close(fd).and(written)
+}
+
+type Step = (&'static str, fn(&Side) -> Sys<i64>);
+
+/// What a caller tries; the first name is that of the file that it is about.
+const STEPS: &[Step] = &[
+    ("f read", |side| opened(side.path("f"), O_RDONLY, 0)),
+    ("f write", |side| written(&side.path("f"))),
+    ("script write", |side| written(&side.path("script"))),
+    ("f truncate", |side| sys::truncate(side.path("f"), 3)),
+    ("f open O_TRUNC", |side| opened(side.path("f"), O_WRONLY | O_TRUNC, 0)),
+    ("f chmod", |side| sys::chmod(At::Path(&side.path("f")), 0o2755)),
+    ("f chown to 1000", |side| sys::chown(At::Path(&side.path("f")), 1000, ANY)),
+    // Of a file without SUID and SGID: an idmapped mount refuses even root to give an owner to one with them that is
+    // nobody's, for it counts as a chmod, which FUSE does not tell. And SGID would hang on a supplementary group, which a
+    // FUSE server is not told (README, Limits).
+    ("other chown to 0:0", |side| sys::chown(At::Path(&side.path("other")), 0, 0)),
+    ("f chown to 70000", |side| sys::chown(At::Path(&side.path("f")), 70_000, ANY)),
+    ("other chown to 65534", |side| sys::chown(At::Path(&side.path("other")), 65_534, 65_534)),
+    ("other chgrp to 2000", |side| sys::chown(At::Path(&side.path("other")), ANY, 2000)),
+    ("f chgrp to 70000", |side| sys::chown(At::Path(&side.path("f")), ANY, 70_000)),
+    ("f times", |side| sys::utimens(At::Path(&side.path("f")), (5, 6), (7, 8))),
+    ("f times now", |side| sys::utimens(At::Path(&side.path("f")), (0, libc::UTIME_NOW), (0, libc::UTIME_NOW))),
+    ("f user xattr", |side| sys::setxattr(At::Path(&side.path("f")), "user.x", b"1", 0)),
+    ("f ACL for 1000", |side| sys::setxattr(At::Path(&side.path("f")), ACCESS, &acl(1000, 1000), 0)),
+    ("f ACL for 70000", |side| sys::setxattr(At::Path(&side.path("f")), ACCESS, &acl(70_000, 1000), 0)),
+    ("f ACL for group 70000", |side| sys::setxattr(At::Path(&side.path("f")), ACCESS, &acl(1000, 70_000), 0)),
+    ("f ACL removed", |side| sys::removexattr(At::Path(&side.path("f")), ACCESS)),
+    ("f capability", |side| sys::setxattr(At::Path(&side.path("f")), CAPS, &caps(None), 0)),
+    ("f capability of 1000", |side| sys::setxattr(At::Path(&side.path("f")), CAPS, &caps(Some(1000)), 0)),
+    ("f capability of 70000", |side| sys::setxattr(At::Path(&side.path("f")), CAPS, &caps(Some(70_000)), 0)),
+    ("new create", |side| opened(side.path("new"), O_CREAT | O_RDWR, 0o6775)),
+    ("new mkdir", |side| sys::mkdir(side.path("new"), 0o775)),
+    ("new file by mknod", |side| sys::mknod(side.path("new"), libc::S_IFREG | 0o2775, 0)),
+    ("new fifo", |side| sys::mknod(side.path("new"), libc::S_IFIFO | 0o644, 0)),
+    ("new device", |side| sys::mknod(side.path("new"), libc::S_IFCHR | 0o644, libc::makedev(1, 3))),
+    ("new symlink", |side| sys::symlink("f", side.path("new"))),
+    ("new tmpfile", |side| {
+        let fd = sys::open(side.path(""), O_TMPFILE | O_RDWR, 0o2775)?;
+        let linked = sys::link_fd(fd, side.path("new"));
+        sys::close(fd).and(linked)
+    }),
+    ("new link", |side| sys::link(side.path("f"), side.path("new"), 0)),
+    ("new rename", |side| sys::rename(side.path("f"), side.path("new"), 0)),
+    ("new whiteout", |side| sys::rename(side.path("f"), side.path("new"), libc::RENAME_WHITEOUT)),
+    ("other rename over", |side| sys::rename(side.path("f"), side.path("other"), 0)),
+    ("other exchange", |side| sys::rename(side.path("f"), side.path("other"), libc::RENAME_EXCHANGE)),
+    ("f unlink", |side| sys::unlink(side.path("f"))),
+    // Whoever sees an entry has its rights.
+    ("f read by ACL", |side| {
+        sys::setxattr(At::Path(&side.on_host("f")), ACCESS, &acl(101_000, 100_000), 0)?;
+        opened(side.path("f"), O_RDONLY, 0)
+    }),
+    (". default ACL", |side| sys::setxattr(At::Path(&side.path("")), DEFAULT, &acl(1000, 101_000), 0)),
+    (". default ACL for 70000", |side| sys::setxattr(At::Path(&side.path("")), DEFAULT, &acl(70_000, 0), 0)),
+    ("new create under a default ACL", |side| {
+        sys::setxattr(At::Path(&side.on_host("")), DEFAULT, &acl(101_000, 101_000), 0)?;
+        opened(side.path("new"), O_CREAT | O_RDWR, 0o664)
+    }),
+    ("f capability of the host's root", |side| sys::setxattr(At::Path(&side.on_host("f")), CAPS, &caps(None), 0)),
+    ("f capability of the host's 101000", |side| {
+        sys::setxattr(At::Path(&side.on_host("f")), CAPS, &caps(Some(101_000)), 0)
+    }),
+    ("f access", |side| sys::access(side.path("f"), libc::W_OK, 0)),
+];
+
+/// How a file looks from both ends when a step is over: what the host keeps, and what is shown.
+fn state(side: &Side, name: &str) -> String {
+    let (shown, kept) = (side.path(name), side.on_host(name));
+    let xattr = |path: &[u8], name| said(sys::getxattr(At::Link(path), name, 200).map(|(_, value)| value));
+    // The kernel lets no FUSE server name nobody in an ACL.
+    let nobody = |acl: String| acl.replace("255, 255, 255, 255", "nobody").replace("254, 255, 255, 255", "nobody");
+    let lines = [&shown, &kept].map(|path| {
+        let acls = [ACCESS, DEFAULT].map(|name| nobody(xattr(path, name)));
+        format!("{} {} {}", owner(path), acls.join(" "), xattr(path, CAPS))
+    });
+    format!("shows {}, keeps {}", lines[0], lines[1])
+}
+
+/// Refused on both sides. The client's kernel looks at permissions before a FUSE server hears of the ids.
+fn refused_earlier(reference: &str, mount: &str) -> bool {
+    reference == "EOVERFLOW" && (mount == "EACCES" || mount == "EPERM")
+}
+
+fn check(variant: &'static Variant) {
+    // In a thread of its own, since its ids change.
+    std::thread::spawn(|| check_here(variant)).join().unwrap();
+}
+
+fn check_here(variant: &Variant) {
+    sys::own_context();
+    sys::umask(0o022);
+    for (fs, (uids, gids)) in support::FILESYSTEMS.into_iter().flat_map(|fs| MAPPINGS.map(|mapping| (fs, mapping))) {
+        let pair = Pair::new(fs, variant, uids, gids);
+        let mut differences = Vec::new();
+        let mut number = 0;
+        for (owner, mode) in OWNERS.into_iter().flat_map(|owner| [(owner, 0o755), (owner, 0o2777)]) {
+            for caller in CALLERS {
+                for (what, step) in STEPS {
+                    number += 1;
+                    let name = what.split(' ').next().unwrap();
+                    let [reference, mount] = pair.sides(&number.to_string()).map(|side| {
+                        side.make(owner, mode);
+                        let answer = said(as_user(&caller, || step(&side)));
+                        let state = state(&side, name);
+                        (answer, state)
+                    });
+                    if reference != mount && !(refused_earlier(&reference.0, &mount.0) && reference.1 == mount.1) {
+                        let User { uid, gid, .. } = caller;
+                        differences.push(format!(
+                            "{what} by {uid}:{gid} where {owner} owns a {mode:o}:\n    {reference:?}\n    {mount:?}"
+                        ));
+                    }
+                }
+            }
+        }
+        let few: Vec<String> = differences.iter().take(20).cloned().collect();
+        assert!(
+            differences.is_empty(),
+            "{fs:?}, {uids}: {} of {number} differ from the idmapped mount:\n{}",
+            differences.len(),
+            few.join("\n")
+        );
+    }
+}
+
+/// Two equal directories of one filesystem: one under an idmapped mount, one under ptfs.
+struct Pair {
+    idmapped: Idmapped,
+    mount: Mount,
+    backing: Backing,
+}
+
+impl Pair {
+    fn new(fs: Fs, variant: &Variant, uids: &str, gids: &str) -> Pair {
+        let backing = Backing::new(fs, 512, "");
+        for name in ["reference", "served"] {
+            fs::create_dir(backing.path().join(name)).unwrap();
+        }
+        let idmapped = Idmapped::new(&backing.path().join("reference"), uids, gids);
+        let mapping = [format!("--uid-mapping={uids}"), format!("--gid-mapping={gids}")];
+        let arguments =
+            ["-o", "allow_other,dev,suid", "--attr-timeout=0", "--entry-timeout=0", &mapping[0], &mapping[1]];
+        let mount = Mount::with_args(variant, &arguments, &backing.path().join("served"));
+        Pair { idmapped, mount, backing }
+    }
+
+    fn sides(&self, name: &str) -> [Side; 2] {
+        let host = |root: &str| self.backing.path().join(root).join(name);
+        [
+            Side { at: self.idmapped.path().join(name), host: host("reference") },
+            Side { at: self.mount.path().join(name), host: host("served") },
+        ]
+    }
+}
