@@ -5,7 +5,7 @@ mod support;
 
 use std::fmt::Debug;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libc::{O_CREAT, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY};
 use support::idmapped::Idmapped;
@@ -35,17 +35,32 @@ const CAPS: &str = "security.capability";
 
 #[test]
 fn mapped_fuse_uring() {
-    check(&support::FUSE_URING);
+    mapped(&support::FUSE_URING);
+}
+
+#[test]
+fn squashed_fuse_uring() {
+    squashed(&support::FUSE_URING);
 }
 
 #[test]
 fn mapped_dev_fuse() {
-    check(&support::DEV_FUSE);
+    mapped(&support::DEV_FUSE);
+}
+
+#[test]
+fn squashed_dev_fuse() {
+    squashed(&support::DEV_FUSE);
 }
 
 #[test]
 fn mapped_pool() {
-    check(&support::POOL);
+    mapped(&support::POOL);
+}
+
+#[test]
+fn squashed_pool() {
+    squashed(&support::POOL);
 }
 
 /// A directory as it is looked at, and where the host has it.
@@ -140,31 +155,32 @@ const STEPS: &[Step] = &[
     ("f capability", |side| sys::setxattr(At::Path(&side.path("f")), CAPS, &caps(None), 0)),
     ("f capability of 1000", |side| sys::setxattr(At::Path(&side.path("f")), CAPS, &caps(Some(1000)), 0)),
     ("f capability of 70000", |side| sys::setxattr(At::Path(&side.path("f")), CAPS, &caps(Some(70_000)), 0)),
-    ("new create", |side| opened(side.path("new"), O_CREAT | O_RDWR, 0o6775)),
+    ("new create", |side| opened(side.path("new"), O_CREAT | O_RDWR, 0o775)),
+    ("new create with SGID", |side| opened(side.path("new"), O_CREAT | O_RDWR, 0o6775)),
     ("new mkdir", |side| sys::mkdir(side.path("new"), 0o775)),
-    ("new file by mknod", |side| sys::mknod(side.path("new"), libc::S_IFREG | 0o2775, 0)),
+    ("new file with SGID by mknod", |side| sys::mknod(side.path("new"), libc::S_IFREG | 0o2775, 0)),
     ("new fifo", |side| sys::mknod(side.path("new"), libc::S_IFIFO | 0o644, 0)),
     ("new device", |side| sys::mknod(side.path("new"), libc::S_IFCHR | 0o644, libc::makedev(1, 3))),
     ("new symlink", |side| sys::symlink("f", side.path("new"))),
     ("new tmpfile", |side| {
-        let fd = sys::open(side.path(""), O_TMPFILE | O_RDWR, 0o2775)?;
+        let fd = sys::open(side.path(""), O_TMPFILE | O_RDWR, 0o664)?;
         let linked = sys::link_fd(fd, side.path("new"));
         sys::close(fd).and(linked)
     }),
-    ("new link", |side| sys::link(side.path("f"), side.path("new"), 0)),
+    ("new link", |side| sys::link(side.path("other"), side.path("new"), 0)),
     ("new rename", |side| sys::rename(side.path("f"), side.path("new"), 0)),
     ("new whiteout", |side| sys::rename(side.path("f"), side.path("new"), libc::RENAME_WHITEOUT)),
     ("other rename over", |side| sys::rename(side.path("f"), side.path("other"), 0)),
     ("other exchange", |side| sys::rename(side.path("f"), side.path("other"), libc::RENAME_EXCHANGE)),
     ("f unlink", |side| sys::unlink(side.path("f"))),
     // Whoever sees an entry has its rights.
-    ("f read by ACL", |side| {
+    ("f read by an ACL of the host", |side| {
         sys::setxattr(At::Path(&side.on_host("f")), ACCESS, &acl(101_000, 100_000), 0)?;
         opened(side.path("f"), O_RDONLY, 0)
     }),
     (". default ACL", |side| sys::setxattr(At::Path(&side.path("")), DEFAULT, &acl(1000, 101_000), 0)),
     (". default ACL for 70000", |side| sys::setxattr(At::Path(&side.path("")), DEFAULT, &acl(70_000, 0), 0)),
-    ("new create under a default ACL", |side| {
+    ("new create under a default ACL of the host", |side| {
         sys::setxattr(At::Path(&side.on_host("")), DEFAULT, &acl(101_000, 101_000), 0)?;
         opened(side.path("new"), O_CREAT | O_RDWR, 0o664)
     }),
@@ -193,31 +209,39 @@ fn refused_earlier(reference: &str, mount: &str) -> bool {
     reference == "EOVERFLOW" && (mount == "EACCES" || mount == "EPERM")
 }
 
-fn check(variant: &'static Variant) {
-    // In a thread of its own, since its ids change.
-    std::thread::spawn(|| check_here(variant)).join().unwrap();
+/// Two equal directories of one filesystem, looked at in two ways.
+struct Pair<'a> {
+    backing: &'a Backing,
+    reference: &'a Path,
+    mount: &'a Mount,
 }
 
-fn check_here(variant: &Variant) {
-    sys::own_context();
-    sys::umask(0o022);
-    for (fs, (uids, gids)) in support::FILESYSTEMS.into_iter().flat_map(|fs| MAPPINGS.map(|mapping| (fs, mapping))) {
-        let pair = Pair::new(fs, variant, uids, gids);
-        let mut differences = Vec::new();
-        let mut number = 0;
+impl Pair<'_> {
+    fn sides(&self, name: &str) -> [Side; 2] {
+        let host = |root: &str| self.backing.path().join(root).join(name);
+        [
+            Side { at: self.reference.join(name), host: host("reference") },
+            Side { at: self.mount.path().join(name), host: host("served") },
+        ]
+    }
+
+    /// Has everybody try everything, as one user in the reference and as another one in the mount, and tells where
+    /// answer or state differ in a way that is not `excused`.
+    fn differences(&self, users: &[(User, User)], steps: &[Step], excused: fn(&str, &str) -> bool) -> Vec<String> {
+        let (mut differences, mut number) = (Vec::new(), 0);
         for (owner, mode) in OWNERS.into_iter().flat_map(|owner| [(owner, 0o755), (owner, 0o2777)]) {
-            for caller in CALLERS {
-                for (what, step) in STEPS {
+            for &(one, other) in users {
+                for (what, step) in steps {
                     number += 1;
                     let name = what.split(' ').next().unwrap();
-                    let [reference, mount] = pair.sides(&number.to_string()).map(|side| {
+                    let [reference, mount] = self.sides(&number.to_string());
+                    let [reference, mount] = [(one, reference), (other, mount)].map(|(user, side)| {
                         side.make(owner, mode);
-                        let answer = said(as_user(&caller, || step(&side)));
-                        let state = state(&side, name);
-                        (answer, state)
+                        let answer = said(as_user(&user, || step(&side)));
+                        (answer, state(&side, name))
                     });
-                    if reference != mount && !(refused_earlier(&reference.0, &mount.0) && reference.1 == mount.1) {
-                        let User { uid, gid, .. } = caller;
+                    if reference != mount && !(excused(&reference.0, &mount.0) && reference.1 == mount.1) {
+                        let User { uid, gid, .. } = other;
                         differences.push(format!(
                             "{what} by {uid}:{gid} where {owner} owns a {mode:o}:\n    {reference:?}\n    {mount:?}"
                         ));
@@ -225,42 +249,75 @@ fn check_here(variant: &Variant) {
                 }
             }
         }
-        let few: Vec<String> = differences.iter().take(20).cloned().collect();
-        assert!(
-            differences.is_empty(),
-            "{fs:?}, {uids}: {} of {number} differ from the idmapped mount:\n{}",
-            differences.len(),
-            few.join("\n")
-        );
+        assert!(number > 100);
+        differences
     }
 }
 
-/// Two equal directories of one filesystem: one under an idmapped mount, one under ptfs.
-struct Pair {
-    idmapped: Idmapped,
-    mount: Mount,
-    backing: Backing,
+fn assert_none(differences: &[String], where_: &str) {
+    let some: Vec<&str> = differences.iter().take(20).map(String::as_str).collect();
+    assert!(differences.is_empty(), "{where_}: {} differences:\n{}", differences.len(), some.join("\n"));
 }
 
-impl Pair {
-    fn new(fs: Fs, variant: &Variant, uids: &str, gids: &str) -> Pair {
-        let backing = Backing::new(fs, 512, "");
-        for name in ["reference", "served"] {
-            fs::create_dir(backing.path().join(name)).unwrap();
+/// A filesystem with the two directories.
+fn backing(fs: Fs) -> Backing {
+    let backing = Backing::new(fs, 512, "");
+    for name in ["reference", "served"] {
+        fs::create_dir(backing.path().join(name)).unwrap();
+    }
+    backing
+}
+
+fn mount(variant: &Variant, backing: &Backing, flags: &[String]) -> Mount {
+    let flags = flags.iter().map(String::as_str);
+    let arguments: Vec<&str> =
+        ["-o", "allow_other,dev,suid", "--attr-timeout=0", "--entry-timeout=0"].into_iter().chain(flags).collect();
+    Mount::with_args(variant, &arguments, &backing.path().join("served"))
+}
+
+/// In a thread of its own, since its ids and umask change.
+fn apart(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(|| {
+        sys::own_context();
+        sys::umask(0o022);
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn mapped(variant: &'static Variant) {
+    apart(|| {
+        for (fs, (uids, gids)) in support::FILESYSTEMS.into_iter().flat_map(|fs| MAPPINGS.map(|map| (fs, map))) {
+            let backing = backing(fs);
+            let idmapped = Idmapped::new(&backing.path().join("reference"), uids, gids);
+            let flags = [format!("--uid-mapping={uids}"), format!("--gid-mapping={gids}")];
+            let mount = mount(variant, &backing, &flags);
+            let pair = Pair { backing: &backing, reference: idmapped.path(), mount: &mount };
+            let differences = pair.differences(&CALLERS.map(|user| (user, user)), STEPS, refused_earlier);
+            assert_none(&differences, &format!("{fs:?}, {uids}"));
         }
-        let idmapped = Idmapped::new(&backing.path().join("reference"), uids, gids);
-        let mapping = [format!("--uid-mapping={uids}"), format!("--gid-mapping={gids}")];
-        let arguments =
-            ["-o", "allow_other,dev,suid", "--attr-timeout=0", "--entry-timeout=0", &mapping[0], &mapping[1]];
-        let mount = Mount::with_args(variant, &arguments, &backing.path().join("served"));
-        Pair { idmapped, mount, backing }
-    }
+    });
+}
 
-    fn sides(&self, name: &str) -> [Side; 2] {
-        let host = |root: &str| self.backing.path().join(root).join(name);
-        [
-            Side { at: self.idmapped.path().join(name), host: host("reference") },
-            Side { at: self.mount.path().join(name), host: host("served") },
-        ]
-    }
+/// Whoever calls is to the host what this user is.
+const SQUASHED: User = User { uid: 1000, gid: 1000, groups: &[] };
+
+/// What the client's kernel decides by itself (README, Limits), and what is about the host.
+const NOT_THE_HOSTS: [&str; 5] = ["ACL", "device", "capability", "SGID", "host"];
+
+fn squashed(variant: &'static Variant) {
+    apart(|| {
+        for fs in support::FILESYSTEMS {
+            let backing = backing(fs);
+            let mount = mount(variant, &backing, &["--squash-to=1000:1000".to_owned()]);
+            let reference = backing.path().join("reference");
+            let pair = Pair { backing: &backing, reference: &reference, mount: &mount };
+            let asked = |step: &&Step| !NOT_THE_HOSTS.iter().any(|word| step.0.contains(word));
+            let steps: Vec<Step> = STEPS.iter().filter(asked).copied().collect();
+            let users = CALLERS.map(|user| (SQUASHED, user));
+            assert_none(&pair.differences(&users, &steps, |_, _| false), &format!("{fs:?}"));
+        }
+    });
 }

@@ -156,6 +156,8 @@ pub trait Host: Send + Sync + 'static {
     fn whiteout(&self, making: &Making, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()>;
     fn readlink(&self, anchor: HostFd) -> Result<Vec<u8>>;
 
+    /// Whether whoever runs this may read, write or execute (`R_OK` and its kin).
+    fn access(&self, fd: HostFd, mask: u32) -> Result<()>;
     fn chmod(&self, fd: HostFd, mode: u32) -> Result<()>;
     fn chown(&self, fd: HostFd, uid: Option<HostUid>, gid: Option<HostGid>) -> Result<()>;
     /// chown(-1, -1), which takes SUID and SGID away from a file that has them, if the caller owns it.

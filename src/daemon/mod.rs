@@ -33,9 +33,11 @@ use self::signals::Desk;
 use crate::core::Core;
 use crate::core::config::Config;
 use crate::core::host::Host;
+use crate::core::idmap::Squash;
 use crate::core::ids::HostFd;
 use crate::ops::{self, engine::Session};
 use crate::stats::Stats;
+use crate::sys::creds::Squashed;
 use crate::sys::fs::Linux;
 use crate::sys::signal::Signals;
 use crate::sys::{self, creds, limits, process};
@@ -83,6 +85,7 @@ fn serve(wanted: Serve) -> Result<(), String> {
         say(format_args!("{} is read-only, so the mount is too", source.display()));
         options.read_only = true;
     }
+    options.host_checks = config.identity.squash.is_some();
     creds::drop_groups();
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
 
@@ -130,7 +133,11 @@ fn attend(
             .spawn_scoped(scope, move || desk.attend(scope))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         let ready = |started| choice.announce(source, mounted.path(), &session, &started);
-        let outcome = catch_unwind(AssertUnwindSafe(|| choice.run(&session, &ready)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            // Those who listen to signals unmount as root.
+            let _squashed = squash(&session.core.config)?;
+            choice.run(&session, &ready)
+        }));
         drop((session, alive));
         match outcome {
             Ok(result) => result.map_err(|error| match error.raw_os_error() {
@@ -142,6 +149,13 @@ fn attend(
     })
 }
 
+/// Makes this thread and those that it starts the one user that all callers are on the host, if that is asked for.
+fn squash(config: &Config) -> io::Result<Option<Squashed>> {
+    let Some(Squash { uid, gid }) = config.identity.squash else { return Ok(None) };
+    let squashed = creds::squash(uid, gid);
+    squashed.map(Some).map_err(|error| io::Error::other(format!("cannot act as {}:{}: {error}", uid.0, gid.0)))
+}
+
 /// The tables of a mount of `source`, and whether that is read-only.
 fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     let host = Linux::new()?;
@@ -150,7 +164,11 @@ fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     let fd = HostFd(root.as_raw_fd());
     let stat = host.stat(fd)?;
     let read_only = host.is_read_only(fd);
-    Ok((Core::new(config, &stat, root, ops::mount_of(&host, fd), host.is_local(fd)), read_only))
+    // Whether file handles open files is to be seen with the rights of those who will serve.
+    let squashed = squash(&config)?;
+    let mount = ops::mount_of(&host, fd);
+    drop(squashed);
+    Ok((Core::new(config, &stat, root, mount, host.is_local(fd)), read_only))
 }
 
 fn start_logging(filter: &str) {

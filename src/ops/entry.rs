@@ -1,4 +1,4 @@
-//! LOOKUP, GETATTR, STATX, SETATTR: names to nodes, and what a node is like.
+//! LOOKUP, GETATTR, STATX, ACCESS, SETATTR: names to nodes, and what a node is like.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -96,6 +96,14 @@ pub async fn statx<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Option
     let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout);
     let stat = stat.statx(ino, &core.config.identity);
     Ok(Reply::Statx(StatxOut { attr_valid, attr_valid_nsec, stat, ..Default::default() }).into())
+}
+
+/// ACCESS: asked for only where the host checks rights, not the client's kernel (`--squash-to`).
+pub async fn access<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, mask: u32) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let fd = node.fd;
+    os.offload(move |host| host.access(fd, mask)).await?;
+    Ok(Reply::Ok.into())
 }
 
 /// The owner and group that a file is to have. As on an idmapped mount, only ids of the host can be given.

@@ -44,6 +44,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Lookup { name } => entry::lookup(core, os, nodeid, name).await,
         Op::Getattr { fh } => entry::getattr(core, os, nodeid, fh).await,
         Op::Statx { fh, .. } => entry::statx(core, os, nodeid, fh).await,
+        Op::Access { mask } => entry::access(core, os, nodeid, mask).await,
         Op::Setattr(set) => entry::setattr(core, os, caller, nodeid, set).await,
 
         Op::Open { flags, .. } => data::open(core, os, nodeid, flags).await,

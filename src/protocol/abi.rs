@@ -405,6 +405,12 @@ wire! {
         size: u32,
         padding: u32,
     }
+    /// ACCESS.
+    AccessIn = 8 {
+        /// `R_OK`, `W_OK` and `X_OK`.
+        mask: u32,
+        padding: u32,
+    }
 }
 
 // The session.

@@ -79,6 +79,7 @@ pub const fn op_in_size(opcode: u32) -> usize {
         opcode::SETXATTR => size_of::<SetxattrIn>(),
         opcode::GETXATTR | opcode::LISTXATTR => size_of::<GetxattrIn>(),
         opcode::FLUSH => size_of::<FlushIn>(),
+        opcode::ACCESS => size_of::<AccessIn>(),
         opcode::INIT => size_of::<InitIn>(),
         opcode::INTERRUPT => size_of::<InterruptIn>(),
         opcode::BATCH_FORGET => size_of::<BatchForgetIn>(),
@@ -218,6 +219,10 @@ fn decode_op<'a>(opcode: u32, args: &mut Args<'a>) -> Result<Op<'a>, DecodeError
         opcode::FLUSH => {
             let FlushIn { fh, lock_owner, .. } = args.fixed()?;
             Op::Flush { fh: Fh(fh), lock_owner }
+        }
+        opcode::ACCESS => {
+            let AccessIn { mask, .. } = args.fixed()?;
+            Op::Access { mask }
         }
         opcode::OPENDIR => {
             let OpenIn { flags, .. } = args.fixed()?;

@@ -53,6 +53,8 @@ pub struct Wants {
     pub max_readahead: u32,
     /// Take FUSE-over-io_uring if it is offered.
     pub fuse_uring: bool,
+    /// Have the kernel check permissions: it does so by itself once it knows of ACLs.
+    pub kernel_checks: bool,
 }
 
 impl Default for Wants {
@@ -65,6 +67,7 @@ impl Default for Wants {
             congestion_threshold: 0,
             max_readahead: u32::MAX,
             fuse_uring: false,
+            kernel_checks: true,
         }
     }
 }
@@ -151,7 +154,9 @@ pub fn negotiate(kernel: &InitIn, wants: &Wants) -> Result<Answer, InitError> {
         return Err(InitError::TooOld { major, minor });
     }
 
-    let flags = offered(kernel) & if wants.fuse_uring { WANTED | OVER_IO_URING } else { WANTED };
+    let more = if wants.fuse_uring { OVER_IO_URING } else { 0 };
+    let less = if wants.kernel_checks { 0 } else { POSIX_ACL };
+    let flags = offered(kernel) & (WANTED | more) & !less;
     if flags & SETXATTR_EXT == 0 {
         return Err(InitError::NoSetxattrExt);
     }
@@ -265,6 +270,12 @@ mod tests {
             assert_eq!(session.fuse_uring, offer && fuse_uring);
             assert_eq!(out.flags2 & 1 << 9 != 0, session.fuse_uring);
         }
+    }
+
+    #[test]
+    fn the_kernel_knows_of_no_acls_if_the_host_checks() {
+        let session = |kernel_checks| go(ALL, Wants { kernel_checks, ..Wants::default() }).1;
+        assert_eq!(session(true).flags & !session(false).flags, POSIX_ACL);
     }
 
     #[test]

@@ -184,6 +184,9 @@ pub enum Op<'a> {
         fh: Fh,
         lock_owner: u64,
     },
+    Access {
+        mask: u32,
+    },
     Opendir {
         flags: u32,
     },

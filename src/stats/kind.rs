@@ -57,6 +57,7 @@ op_kinds!(
     Listxattr = "LISTXATTR",
     Removexattr = "REMOVEXATTR",
     Flush = "FLUSH",
+    Access = "ACCESS",
     Opendir = "OPENDIR",
     Readdir = "READDIR",
     Readdirplus = "READDIRPLUS",

@@ -4,7 +4,9 @@
 //! keeps CAP_DAC_OVERRIDE; it gives up the rest of a root's filesystem capabilities together with fsuid 0.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::core::host::{Making, Suid};
 use crate::core::ids::{HostGid, HostUid};
@@ -58,7 +60,47 @@ pub fn privileged() -> bool {
         // SAFETY: no memory is passed.
         unsafe { libc::geteuid() == 0 }
     });
-    *ROOT
+    *ROOT && !SQUASHED.load(Ordering::Relaxed)
+}
+
+/// Set while a [`Squashed`] lives: whoever serves is one user and stays it.
+static SQUASHED: AtomicBool = AtomicBool::new(false);
+
+/// Gives the thread its own rights back when dropped.
+pub struct Squashed {
+    caps: [CapData; 2],
+}
+
+/// Makes this thread, and those that it will start, `uid` and `gid` to filesystems, without any capability. A process
+/// that is not root has no other choice than to be who it is.
+pub fn squash(uid: HostUid, gid: HostGid) -> io::Result<Squashed> {
+    let mut squashed = Squashed { caps: [CapData::default(); 2] };
+    if !privileged() {
+        return Ok(squashed);
+    }
+    change_caps(|data| squashed.caps = *data);
+    // SAFETY: these change the calling thread alone. They answer with the id so far: nobody becomes (uid_t)-1.
+    let is = unsafe {
+        libc::setfsgid(gid.0);
+        libc::setfsuid(uid.0);
+        (libc::setfsuid(u32::MAX) as u32, libc::setfsgid(u32::MAX) as u32)
+    };
+    change_caps(|data| data.iter_mut().for_each(|half| half.effective = 0));
+    SQUASHED.store(true, Ordering::Relaxed);
+    if is == (uid.0, gid.0) { Ok(squashed) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
+}
+
+impl Drop for Squashed {
+    fn drop(&mut self) {
+        if SQUASHED.swap(false, Ordering::Relaxed) {
+            // SAFETY: these change the calling thread alone.
+            unsafe {
+                libc::setfsuid(0);
+                libc::setfsgid(0);
+            }
+            change_caps(|data| *data = self.caps);
+        }
+    }
 }
 
 /// Puts CAP_FSETID in effect for this thread, or not. Without it writes clear SUID and SGID bits, as the host's own
@@ -81,11 +123,11 @@ pub fn set_suid(suid: Suid) {
 }
 
 /// Gives this thread a umask of its own (it shares the process's until then).
-pub fn own_umask() -> std::io::Result<()> {
+pub fn own_umask() -> io::Result<()> {
     // SAFETY: no memory is passed.
     match unsafe { libc::unshare(libc::CLONE_FS) } {
         0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -325,6 +325,13 @@ impl Host for Linux {
         Ok(target)
     }
 
+    fn access(&self, fd: HostFd, mask: u32) -> Result<()> {
+        // By fsuid, as all else is checked.
+        let flags = libc::AT_EMPTY_PATH | libc::AT_EACCESS;
+        // SAFETY: the path is a constant.
+        check(unsafe { libc::syscall(libc::SYS_faccessat2, fd.0, EMPTY, mask as c_int, flags) }).map(drop)
+    }
+
     fn chmod(&self, fd: HostFd, mode: u32) -> Result<()> {
         // SAFETY: the name is NUL-terminated.
         check(unsafe { libc::fchmodat(self.proc_fd.as_raw_fd(), FdName::new(fd).name(), mode & 0o7777, 0) }).map(drop)

@@ -319,6 +319,9 @@ impl Host for Fake {
     fn readlink(&self, _: HostFd) -> Result<Vec<u8>> {
         unreachable!("no test asks for it")
     }
+    fn access(&self, _: HostFd, _: u32) -> Result<()> {
+        unreachable!("no test asks for it")
+    }
     fn chmod(&self, _: HostFd, _: u32) -> Result<()> {
         unreachable!("no test asks for it")
     }

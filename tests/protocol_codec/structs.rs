@@ -731,6 +731,14 @@ golden! {
         05060708 | padding
     "
 
+    AccessIn {
+        mask: 0x4030201,
+        padding: 0x8070605,
+    } = "
+        01020304 | mask
+        05060708 | padding
+    "
+
     GetxattrOut {
         size: 0x4030201,
         padding: 0x8070605,
