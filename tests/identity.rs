@@ -3,9 +3,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use libc::{O_CREAT, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY};
 use support::idmapped::Idmapped;
@@ -188,7 +191,7 @@ const STEPS: &[Step] = &[
     ("f capability of the host's 101000", |side| {
         sys::setxattr(At::Path(&side.on_host("f")), CAPS, &caps(Some(101_000)), 0)
     }),
-    ("f access", |side| sys::access(side.path("f"), libc::W_OK, 0)),
+    ("other access", |side| sys::access(side.path("other"), libc::W_OK, 0)),
 ];
 
 /// How a file looks from both ends when a step is over: what the host keeps, and what is shown.
@@ -320,4 +323,82 @@ fn squashed(variant: &'static Variant) {
             assert_none(&pair.differences(&users, &steps, |_, _| false), &format!("{fs:?}"));
         }
     });
+}
+
+#[test]
+fn mapping_and_squash_together() {
+    let backing = backing(Fs::Tmpfs);
+    let served = backing.path().join("served");
+    std::os::unix::fs::chown(&served, Some(1000), Some(100)).unwrap();
+    let flags = ["--uid-mapping=1000:0:1:2000:5:1", "--gid-mapping=100:7:1", "--squash-to=1000:100"];
+    let mount = mount(&support::POOL, &backing, &flags.map(str::to_owned));
+    apart(move || {
+        let at = |name: &str| sys::b(&mount.path().join(name)).to_vec();
+        for user in CALLERS {
+            let name = format!("{}-{}", user.uid, user.gid);
+            as_user(&user, || sys::mkdir(at(&name), 0o700)).unwrap();
+            // To whoever looks it is the mapped squash user's, and to everybody it is as if it was his own.
+            assert_eq!(owner(&at(&name)), "(0, 7, \"40700\")");
+            as_user(&CALLERS[4], || sys::rmdir(at(&name))).unwrap();
+            as_user(&user, || opened(at(&name), O_CREAT | O_RDWR, 0o600)).unwrap();
+            as_user(&CALLERS[2], || written(&at(&name))).unwrap();
+            as_user(&user, || assert_eq!(sys::chown(At::Path(&at(&name)), 5, ANY), Err(libc::EPERM)));
+            as_user(&user, || assert_eq!(sys::chown(At::Path(&at(&name)), 6, ANY), Err(libc::EOVERFLOW)));
+            let meta = fs::metadata(served.join(&name)).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (1000, 100));
+        }
+        let threads = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap();
+        let status = |path: PathBuf| fs::read_to_string(path.join("status")).unwrap();
+        let threads: Vec<String> = threads.map(|thread| status(thread.unwrap().path())).collect();
+        let squashed =
+            |status: &&String| status.contains("Uid:\t0\t0\t0\t1000") && status.contains("CapEff:\t0000000000000000");
+        let roots = threads.iter().filter(|status| !squashed(status)).count();
+        assert!(threads.len() > 2 && roots == 1, "only who listens to signals stays root: {threads:#?}");
+        mount.finish().unwrap();
+    });
+}
+
+/// The listing brings the attributes, for no LOOKUP asks for them again.
+#[test]
+fn listings_are_mapped() {
+    let backing = backing(Fs::Tmpfs);
+    let served = backing.path().join("served");
+    let flags = ["-o", "allow_other", "--uid-mapping=5:50:1:6:60:1", "--gid-mapping=7:70:1"];
+    let give = |uid| std::os::unix::fs::chown(served.join("f"), Some(uid), Some(7)).unwrap();
+    for variant in &support::VARIANTS {
+        fs::write(served.join("f"), "").unwrap();
+        give(5);
+        let mount = Mount::with_args(variant, &flags, &served);
+        let dir = sys::open(sys::b(mount.path()), O_RDONLY, 0).unwrap();
+        sys::readdir(dir, 4096).unwrap();
+        sys::close(dir).unwrap();
+        give(6);
+        // statx(2) would ask for the birth time, which the listing does not bring.
+        let seen = owner(sys::b(&mount.path().join("f")));
+        assert!(seen.starts_with("(50, 70,"), "{}: {seen}", variant.name);
+        mount.finish().unwrap();
+    }
+}
+
+#[test]
+fn bind_mounts_are_told_apart_if_that_is_asked_for() {
+    let backing = backing(Fs::Tmpfs);
+    let served = backing.path().join("served");
+    for name in ["tree", "one", "two"] {
+        fs::create_dir(served.join(name)).unwrap();
+    }
+    fs::write(served.join("tree/f"), "").unwrap();
+    for name in ["one", "two"] {
+        support::run(Command::new("mount").arg("--bind").args([served.join("tree"), served.join(name)]));
+    }
+    for (flag, numbers) in [(None, 1), (Some("--enable-mntid"), 3)] {
+        let mount = Mount::with_args(&support::POOL, &flag.into_iter().collect::<Vec<_>>(), &served);
+        let ino = |name: &str| fs::metadata(mount.path().join(name).join("f")).unwrap().ino();
+        let seen: BTreeSet<u64> = ["tree", "one", "two"].into_iter().map(ino).collect();
+        assert_eq!(seen.len(), numbers, "{flag:?}");
+        mount.finish().unwrap();
+    }
+    for name in ["one", "two"] {
+        sys::unmount(&served.join(name)).unwrap();
+    }
 }

@@ -129,11 +129,13 @@ pub fn decode_dev(rdev: u32) -> (u32, u32) {
 
 /// The inode number that the mount shows: the host's on the root's filesystem, elsewhere prefixed by a hash of the
 /// device, since several filesystems share the mount's one `st_dev` and tar would take equal numbers for hard links.
-pub fn shown_ino(dev: Dev, device: (u32, u32), ino: u64) -> u64 {
+/// `mnt_id` does the same for mounts of one filesystem, where they are told apart, and is 0 elsewhere.
+pub fn shown_ino(dev: Dev, device: (u32, u32), mnt_id: u64, ino: u64) -> u64 {
     if dev == Dev(0) {
         return ino;
     }
-    let hash = ((u64::from(device.0) << 32 | u64::from(device.1)).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 49;
+    let device = u64::from(device.0) << 32 | u64::from(device.1);
+    let hash = (device ^ mnt_id.rotate_right(24)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49;
     (1 << 63 | hash << 48) ^ (ino & 0xffff_ffff_ffff) ^ (ino >> 48 << 32)
 }
 
@@ -150,9 +152,9 @@ mod tests {
 
         #[test]
         fn foreign_inodes_never_look_like_the_roots(device: (u32, u32), ino in 0u64..1 << 48) {
-            prop_assert_eq!(shown_ino(Dev(0), device, ino), ino);
-            prop_assert!(shown_ino(Dev(1), device, ino) >> 63 == 1);
-            prop_assert!(shown_ino(Dev(1), device, ino) & 0xffff_ffff_ffff == ino);
+            prop_assert_eq!(shown_ino(Dev(0), device, 0, ino), ino);
+            prop_assert!(shown_ino(Dev(1), device, 0, ino) >> 63 == 1);
+            prop_assert!(shown_ino(Dev(1), device, 0, ino) & 0xffff_ffff_ffff == ino);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Choice {
             max_background: config.max_background,
             congestion_threshold: config.congestion_threshold,
             max_readahead: config.max_readahead,
-            kernel_checks: config.identity.squash.is_none(),
+            posix_acl: config.identity.squash.is_none(),
             fuse_uring: matches!(self, Choice::Uring) && config.transport != Transport::DevFuse,
         }
     }

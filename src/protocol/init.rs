@@ -53,8 +53,8 @@ pub struct Wants {
     pub max_readahead: u32,
     /// Take FUSE-over-io_uring if it is offered.
     pub fuse_uring: bool,
-    /// Have the kernel check permissions: it does so by itself once it knows of ACLs.
-    pub kernel_checks: bool,
+    /// Let the kernel check access by POSIX ACLs, and so by mode bits too: one goes not without the other.
+    pub posix_acl: bool,
 }
 
 impl Default for Wants {
@@ -67,7 +67,7 @@ impl Default for Wants {
             congestion_threshold: 0,
             max_readahead: u32::MAX,
             fuse_uring: false,
-            kernel_checks: true,
+            posix_acl: true,
         }
     }
 }
@@ -155,7 +155,7 @@ pub fn negotiate(kernel: &InitIn, wants: &Wants) -> Result<Answer, InitError> {
     }
 
     let more = if wants.fuse_uring { OVER_IO_URING } else { 0 };
-    let less = if wants.kernel_checks { 0 } else { POSIX_ACL };
+    let less = if wants.posix_acl { 0 } else { POSIX_ACL };
     let flags = offered(kernel) & (WANTED | more) & !less;
     if flags & SETXATTR_EXT == 0 {
         return Err(InitError::NoSetxattrExt);
@@ -273,8 +273,8 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_knows_of_no_acls_if_the_host_checks() {
-        let session = |kernel_checks| go(ALL, Wants { kernel_checks, ..Wants::default() }).1;
+    fn the_kernel_knows_of_no_acls_if_that_is_not_wanted() {
+        let session = |posix_acl| go(ALL, Wants { posix_acl, ..Wants::default() }).1;
         assert_eq!(session(true).flags & !session(false).flags, POSIX_ACL);
     }
 
