@@ -8,6 +8,7 @@
 mod command_line;
 mod engines;
 mod harness;
+mod identity;
 mod life;
 mod limits;
 mod options;
