@@ -2,10 +2,15 @@
 
 use proptest::prelude::*;
 
+use ptfs::core::config::Config;
 use ptfs::core::host::Making;
 use ptfs::core::idmap::{IdMap, Identity, Squash, UNMAPPED, UNMAPPED_IN_ACL};
-use ptfs::core::ids::{HostGid, HostUid};
-use ptfs::protocol::Caller;
+use ptfs::core::ids::{Fh, HostGid, HostUid, NodeId};
+use ptfs::protocol::abi::{EntryOut, GetxattrOut};
+use ptfs::protocol::{Caller, Errno, Op, Reply, Setattr};
+use zerocopy::FromBytes;
+
+use crate::fake::{Mount, ROOT, Reach};
 
 fn map(text: &str) -> IdMap {
     text.parse().unwrap()
@@ -140,4 +145,113 @@ fn a_wrong_mapping_says_what_is_wrong() {
         assert!(error.contains(words), "{text}: {error}");
     }
     assert_eq!(map("0:0:4294967294").shown(4_294_967_293), Some(4_294_967_293));
+}
+
+const CAPS: &std::ffi::CStr = c"security.capability";
+const ACL: &std::ffi::CStr = c"system.posix_acl_access";
+
+/// A mount on which the host's ids from 1000 on are those from 0 on.
+fn shifted() -> Mount {
+    let identity = Identity { uids: map("1000:0:10"), gids: map("1000:0:10"), squash: None };
+    let mount = Mount::with_config(Reach::ByHandle, Config { identity, fd_budget: 100, ..Config::default() });
+    mount.mkdir(NodeId::ROOT, c"dir").unwrap();
+    mount.create(NodeId::ROOT, c"file").unwrap();
+    mount
+}
+
+#[test]
+fn every_reply_shows_mapped_owners() {
+    let mount = shifted();
+    let (file, birth) = mount.lookup(NodeId::ROOT, c"file").unwrap();
+    assert_eq!(mount.tree(|tree| tree.owner(birth)), (HostUid(1000), HostGid(1000)));
+    let Ok(Reply::Attr(attr)) = mount.done(file, Op::Getattr { fh: None }) else { panic!() };
+    let Ok(Reply::Statx(statx)) = mount.done(file, Op::Statx { fh: None, sx_flags: 0, sx_mask: 0 }) else { panic!() };
+    let Ok(Reply::Entry(entry)) = mount.done(NodeId::ROOT, Op::Lookup { name: c"file" }) else { panic!() };
+    let link = Op::Link { oldnodeid: file, newname: c"link" };
+    let Ok(Reply::Entry(linked)) = mount.done(NodeId::ROOT, link) else { panic!() };
+    let Ok(Reply::Open(open)) = mount.done(NodeId::ROOT, Op::Opendir { flags: 0 }) else { panic!() };
+    let listing = Op::Readdirplus { fh: Fh(open.fh), offset: 2, size: 4096 };
+    mount.done(NodeId::ROOT, listing).unwrap();
+    let listed = EntryOut::read_from_prefix(&mount.payload.borrow()).unwrap().0;
+    for (uid, gid) in [
+        (attr.attr.uid, attr.attr.gid),
+        (statx.stat.uid, statx.stat.gid),
+        (entry.attr.uid, entry.attr.gid),
+        (linked.attr.uid, linked.attr.gid),
+        (listed.attr.uid, listed.attr.gid),
+    ] {
+        assert_eq!((uid, gid), (0, 0));
+    }
+    // The root of the tree is the host's root's.
+    let Ok(Reply::Attr(root)) = mount.done(NodeId::ROOT, Op::Getattr { fh: None }) else { panic!() };
+    assert_eq!((root.attr.uid, root.attr.gid), (UNMAPPED, UNMAPPED));
+}
+
+#[test]
+fn who_is_nobody_on_the_host_makes_nothing() {
+    let mount = shifted();
+    let (file, _) = mount.lookup(NodeId::ROOT, c"file").unwrap();
+    let (name, mode, umask, flags) = (c"new", 0o644, 0, 0);
+    for (uid, gid) in [(10, 0), (0, 10), (1000, 1000)] {
+        for op in [
+            Op::Create { name, flags, mode, umask, kill_suidgid: false },
+            Op::Tmpfile { flags, mode, umask },
+            Op::Mkdir { name, mode, umask },
+            Op::Mknod { name, mode, rdev: 0, umask },
+            Op::Symlink { name, target: c"x" },
+            Op::Link { oldnodeid: file, newname: name },
+            Op::Rename { name: c"file", newdir: NodeId::ROOT, newname: name, flags: 0 },
+            Op::Rename { name: c"file", newdir: NodeId::ROOT, newname: name, flags: 4 },
+        ] {
+            let answer = mount.ask_as(Caller { uid, gid, pid: 1, supp_gid: None }, NodeId::ROOT, op);
+            assert_eq!(answer.reply, Reply::Err(Errno::EOVERFLOW), "{op:?}");
+        }
+        assert_eq!(mount.tree(|tree| tree.find(ROOT, name)), Err(Errno::ENOENT));
+    }
+}
+
+#[test]
+fn only_ids_of_the_host_are_taken() {
+    let mount = shifted();
+    let (file, birth) = mount.lookup(NodeId::ROOT, c"file").unwrap();
+    let chown = |uid, gid| mount.done(file, Op::Setattr(Setattr { uid, gid, ..Setattr::default() }));
+    let Ok(Reply::Attr(attr)) = chown(Some(3), Some(4)) else { panic!() };
+    assert_eq!((attr.attr.uid, attr.attr.gid), (3, 4));
+    chown(None, Some(5)).unwrap();
+    assert_eq!(mount.tree(|tree| tree.owner(birth)), (HostUid(1003), HostGid(1005)));
+    for (uid, gid) in [(Some(10), None), (None, Some(65534)), (Some(1), Some(10))] {
+        assert_eq!(chown(uid, gid), Err(Errno::EOVERFLOW));
+    }
+    assert_eq!(mount.tree(|tree| tree.owner(birth)), (HostUid(1003), HostGid(1005)));
+
+    let acl = |uid: u32| [&[2, 0, 0, 0, 2, 0, 7, 0][..], &uid.to_le_bytes()].concat();
+    let set = |name, value: &[u8]| mount.done(file, Op::Setxattr { name, value, flags: 0, acl_kill_sgid: false });
+    assert_eq!(set(ACL, &acl(1)), Ok(Reply::Ok));
+    assert_eq!(mount.tree(|tree| tree.xattr(birth, ACL).cloned()), Some(acl(1001)));
+    assert_eq!(set(ACL, &acl(10)), Err(Errno::EINVAL));
+    assert_eq!(mount.done(file, Op::Getxattr { name: ACL, size: 100 }), Ok(Reply::Payload(12)));
+    assert_eq!(mount.payload.borrow()[..12], acl(1));
+    // No other attribute has ids.
+    assert_eq!(set(c"user.acl", &acl(10)), Ok(Reply::Ok));
+    assert_eq!(mount.tree(|tree| tree.xattr(birth, c"user.acl").cloned()), Some(acl(10)));
+}
+
+/// The host's root is a uid like any other here, which takes 4 bytes to say.
+#[test]
+fn a_capability_may_change_its_length() {
+    let mount = shifted();
+    let (file, birth) = mount.lookup(NodeId::ROOT, c"file").unwrap();
+    let [short, long] = [(2, 20), (3, 24)].map(|(revision, len)| [vec![0, 0, 0, revision], vec![0; len - 4]].concat());
+    let set = |value| mount.done(file, Op::Setxattr { name: CAPS, value, flags: 0, acl_kill_sgid: false });
+    let get = |size| mount.done(file, Op::Getxattr { name: CAPS, size });
+    set(&short).unwrap();
+    let stored = mount.tree(|tree| tree.xattr(birth, CAPS).cloned()).unwrap();
+    assert_eq!(stored, [&long[..20], &1000u32.to_le_bytes()].concat());
+    assert_eq!(get(0), Ok(Reply::Xattr(GetxattrOut { size: 20, padding: 0 })));
+    assert_eq!(get(19), Err(Errno::ERANGE));
+    assert_eq!(get(20), Ok(Reply::Payload(20)));
+    assert_eq!(mount.payload.borrow()[..20], short);
+    set(&[&long[..20], &3u32.to_le_bytes()].concat()).unwrap();
+    assert_eq!(get(0), Ok(Reply::Xattr(GetxattrOut { size: 24, padding: 0 })));
+    assert_eq!(get(20), Err(Errno::ERANGE));
 }
