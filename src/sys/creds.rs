@@ -103,6 +103,19 @@ impl Drop for Squashed {
     }
 }
 
+/// Runs `f`, which is the daemon's own business, with whatever capabilities a [`Squashed`] has put aside.
+pub fn for_itself<R>(f: impl FnOnce() -> R) -> R {
+    let squashed = SQUASHED.load(Ordering::Relaxed);
+    if squashed {
+        change_caps(|data| data.iter_mut().for_each(|half| half.effective = half.permitted));
+    }
+    let answer = f();
+    if squashed {
+        change_caps(|data| data.iter_mut().for_each(|half| half.effective = 0));
+    }
+    answer
+}
+
 /// Puts CAP_FSETID in effect for this thread, or not. Without it writes clear SUID and SGID bits, as the host's own
 /// unprivileged writers do, but for SGID in the writer's own group. Free when nothing changes.
 pub fn set_suid(suid: Suid) {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::{Daemon, PTFS, Scratch, VARIANTS, mounted, refused};
@@ -44,5 +45,22 @@ fn a_squashed_daemon_takes_its_mount_down() {
         assert_eq!(error.raw_os_error(), Some(libc::EACCES));
         daemon.stop();
         assert!(mounted(&point).is_none() && !point.exists());
+    }
+}
+
+#[test]
+fn a_squashed_daemon_may_open_a_device_that_is_roots_alone() {
+    for (arguments, _) in VARIANTS {
+        let scratch = Scratch::new();
+        let device = scratch.path("fuse");
+        let script = "mknod -m 600 $0 c 10 229 && mount --bind $0 /dev/fuse && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(device).arg(PTFS);
+        command.args(arguments).arg("--squash-to=1000:1000").arg(scratch.source()).arg(scratch.mnt());
+        let daemon = Daemon::start(command);
+        let root = PathBuf::from(format!("/proc/{}/root", daemon.pid()));
+        let hello = root.join(scratch.mnt().strip_prefix("/").expect("absolute")).join("hello");
+        assert_eq!(fs::read(hello).expect("served"), b"hello\n");
+        daemon.stop();
     }
 }
