@@ -19,7 +19,7 @@ pub struct IdMapFlags {
     gid_mapping: Option<IdMap>,
 
     /// Let all callers act on the host as this one user (as NFS's all_squash does): it owns what they make, and the
-    /// host checks its rights in place of theirs. Only for the plain user's own ids without root
+    /// host checks its rights in place of theirs. A plain user can name only himself
     #[arg(long, value_name = "UID:GID", help_heading = "Identity")]
     squash_to: Option<Squash>,
 }

@@ -155,6 +155,7 @@ pub async fn rename<'c, O: Os>(
     let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
     let moved = known(core, os, dir.fd, name).await;
     let target = known(core, os, newdir.fd, newname).await;
+    // A name that is not there yet is made, too.
     if target.is_none() {
         making(&caller, 0)?;
     }
