@@ -318,7 +318,9 @@ fn apart(test: impl FnOnce() + Send + 'static) {
 
 fn mapped(variant: &'static Variant) {
     apart(|| {
-        for (fs, (uids, gids)) in support::FILESYSTEMS.into_iter().flat_map(|fs| MAPPINGS.map(|map| (fs, map))) {
+        // Filesystems keep ids in one way; each has the container's shift and one more.
+        for (fs, at) in [(Fs::Ext4, 0), (Fs::Ext4, 1), (Fs::Tmpfs, 0), (Fs::Tmpfs, 2)] {
+            let (uids, gids) = MAPPINGS[at];
             let backing = backing(fs);
             let idmapped = Idmapped::new(&backing.path().join("reference"), uids, gids);
             let flags = [format!("--uid-mapping={uids}"), format!("--gid-mapping={gids}")];
