@@ -53,7 +53,9 @@ fn a_squashed_daemon_may_open_a_device_that_is_roots_alone() {
     for (arguments, _) in VARIANTS {
         let scratch = Scratch::new();
         let device = scratch.path("fuse");
-        let script = "mknod -m 600 $0 c 10 229 && mount --bind $0 /dev/fuse && exec \"$@\"";
+        // The namespace must not keep the mounts of other tests.
+        let script = "umount --all --lazy --types fuse.ptfs
+            mknod -m 600 $0 c 10 229 && mount --bind $0 /dev/fuse && exec \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(device).arg(PTFS);
         command.args(arguments).arg("--squash-to=1000:1000").arg(scratch.source()).arg(scratch.mnt());
