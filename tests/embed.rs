@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ptfs::core::config::{Config, Engine, Transport};
+use ptfs::core::idmap::Identity;
 use ptfs::stats::OpKind;
 use ptfs::{Builder, Mount, Unmount};
 
@@ -124,7 +125,9 @@ fn errors_are_one_line() {
     let missing = Mount::builder(dir.path().join("missing"), dir.path().join("mnt")).mount();
     let inside = Mount::builder(dir.path(), dir.path().join("mnt")).mount();
     let watched = directories().1.options("auto_unmount").unwrap().mount();
-    for error in [missing, inside, watched].map(|mount| mount.err().unwrap().to_string()) {
+    let mapping = Identity { squash: Some("1000:1000".parse().unwrap()), ..Identity::default() };
+    let squashed = directories().1.config(Config { mapping, ..Config::default() }).mount();
+    for error in [missing, inside, watched, squashed].map(|mount| mount.err().unwrap().to_string()) {
         assert!(!error.contains('\n') && error.len() > 20, "{error}");
     }
     assert!(!is_mounted(&dir.path().join("mnt")));

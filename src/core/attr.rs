@@ -2,7 +2,8 @@
 
 use crate::protocol::abi;
 
-use super::ids::Dev;
+use super::idmap::Identity;
+use super::ids::{Dev, HostGid, HostUid};
 
 /// A point in time: seconds since the epoch (negative before it) and nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,8 +22,8 @@ pub struct Stat {
     pub ino: u64,
     pub mode: u32,
     pub nlink: u32,
-    pub uid: u32,
-    pub gid: u32,
+    pub uid: HostUid,
+    pub gid: HostGid,
     pub rdev: (u32, u32),
     pub size: u64,
     pub blocks: u64,
@@ -62,8 +63,9 @@ impl Stat {
         key
     }
 
-    /// `struct fuse_attr`, with the inode number that the mount shows.
-    pub fn attr(&self, ino: u64) -> abi::Attr {
+    /// `struct fuse_attr`, with the inode number and the owner that the mount shows.
+    pub fn attr(&self, ino: u64, identity: &Identity) -> abi::Attr {
+        let (uid, gid) = identity.owner(self.uid, self.gid);
         abi::Attr {
             ino,
             size: self.size,
@@ -76,8 +78,8 @@ impl Stat {
             ctimensec: self.ctime.nsec,
             mode: self.mode,
             nlink: self.nlink,
-            uid: self.uid,
-            gid: self.gid,
+            uid,
+            gid,
             rdev: encode_dev(self.rdev),
             blksize: self.blksize,
             flags: 0,
@@ -85,17 +87,18 @@ impl Stat {
     }
 
     /// `struct fuse_statx`: what [`Stat::attr`] says, and the birth time.
-    pub fn statx(&self, ino: u64) -> abi::Statx {
+    pub fn statx(&self, ino: u64, identity: &Identity) -> abi::Statx {
         const BASIC: u32 = 0x7ff;
         const BTIME: u32 = 0x800;
+        let (uid, gid) = identity.owner(self.uid, self.gid);
         let time = |t: Time| abi::SxTime { tv_sec: t.sec, tv_nsec: t.nsec, ..Default::default() };
         abi::Statx {
             mask: BASIC | if self.btime.is_some() { BTIME } else { 0 },
             blksize: self.blksize,
             attributes: self.attributes,
             nlink: self.nlink,
-            uid: self.uid,
-            gid: self.gid,
+            uid,
+            gid,
             mode: self.mode as u16,
             ino,
             size: self.size,
@@ -126,11 +129,13 @@ pub fn decode_dev(rdev: u32) -> (u32, u32) {
 
 /// The inode number that the mount shows: the host's on the root's filesystem, elsewhere prefixed by a hash of the
 /// device, since several filesystems share the mount's one `st_dev` and tar would take equal numbers for hard links.
-pub fn shown_ino(dev: Dev, device: (u32, u32), ino: u64) -> u64 {
+/// `mnt_id` does the same for mounts of one filesystem, where they are told apart, and is 0 elsewhere.
+pub fn shown_ino(dev: Dev, device: (u32, u32), mnt_id: u64, ino: u64) -> u64 {
     if dev == Dev(0) {
         return ino;
     }
-    let hash = ((u64::from(device.0) << 32 | u64::from(device.1)).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 49;
+    let device = u64::from(device.0) << 32 | u64::from(device.1);
+    let hash = (device ^ mnt_id.rotate_right(24)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49;
     (1 << 63 | hash << 48) ^ (ino & 0xffff_ffff_ffff) ^ (ino >> 48 << 32)
 }
 
@@ -147,9 +152,9 @@ mod tests {
 
         #[test]
         fn foreign_inodes_never_look_like_the_roots(device: (u32, u32), ino in 0u64..1 << 48) {
-            prop_assert_eq!(shown_ino(Dev(0), device, ino), ino);
-            prop_assert!(shown_ino(Dev(1), device, ino) >> 63 == 1);
-            prop_assert!(shown_ino(Dev(1), device, ino) & 0xffff_ffff_ffff == ino);
+            prop_assert_eq!(shown_ino(Dev(0), device, 0, ino), ino);
+            prop_assert!(shown_ino(Dev(1), device, 0, ino) >> 63 == 1);
+            prop_assert!(shown_ino(Dev(1), device, 0, ino) & 0xffff_ffff_ffff == ino);
         }
     }
 }

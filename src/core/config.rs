@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::attr::KIND_DIRECTORY;
+use super::idmap::Identity;
 use super::xattrmap::XattrMap;
 
 /// Which engine answers requests.
@@ -165,6 +166,8 @@ pub struct Config {
     pub seal_size: bool,
     /// Make the mount id part of a node's identity, so that two bind mounts of one file differ.
     pub enable_mntid: bool,
+    /// Who owns what is shown, and as whom callers act.
+    pub mapping: Identity,
     /// Files of at least this size by DAX: refused, as only virtiofs has it.
     pub dax_file_size: Option<u64>,
     /// Show the host's inode numbers on filesystems below the root's too, though they may collide.
@@ -219,6 +222,7 @@ impl Default for Config {
             no_readdir: false,
             seal_size: false,
             enable_mntid: false,
+            mapping: Identity::default(),
             dax_file_size: None,
             use_host_ino: false,
             allow_direct_io: true,

@@ -81,6 +81,6 @@ impl Devices {
 
     /// The inode number that the mount shows for the host's `ino` on the filesystem of `stat`.
     pub fn shown_ino(&self, dev: Dev, stat: &Stat, ino: u64) -> u64 {
-        if self.host_ino { ino } else { shown_ino(dev, stat.dev, ino) }
+        if self.host_ino { ino } else { shown_ino(dev, stat.dev, self.key(stat).mnt_id, ino) }
     }
 }

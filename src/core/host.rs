@@ -6,10 +6,11 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 use crate::protocol::abi::Kstatfs;
-use crate::protocol::{Caller, Errno, SetTime};
+use crate::protocol::{Errno, SetTime};
 
 use super::attr::Stat;
-use super::ids::HostFd;
+use super::idmap::Asker;
+use super::ids::{HostFd, HostGid, HostUid};
 use super::locks::{Cancel, Lock};
 
 /// A host's answer.
@@ -90,10 +91,16 @@ impl DirBatch {
 }
 
 /// How a new object is made: for whom, and under which umask (a default ACL overrules it).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Making {
-    /// Becomes the owner; its groups decide over SGID.
-    pub caller: Caller,
+    /// Becomes the owner.
+    pub uid: HostUid,
+    /// The owner's group, unless the directory gives its own.
+    pub gid: HostGid,
+    /// The one supplementary group that matters: the directory's, if the caller is in it. Both decide over SGID.
+    pub supp_gid: Option<HostGid>,
+    /// With a root's capabilities.
+    pub root: bool,
     /// The caller's umask.
     pub umask: u32,
 }
@@ -106,14 +113,14 @@ pub enum Suid {
     /// They go, but for SGID where nobody of the group may execute, if that is the writer's group.
     Clear {
         /// The writer's group.
-        gid: u32,
+        gid: HostGid,
     },
 }
 
 impl Suid {
     /// As a caller may. `kill`: the kernel says that it lacks CAP_FSETID.
-    pub fn of(caller: &Caller, kill: bool) -> Suid {
-        if caller.uid == 0 && !kill { Suid::Keep } else { Suid::Clear { gid: caller.gid } }
+    pub fn of(caller: &Asker, kill: bool) -> Suid {
+        if caller.root && !kill { Suid::Keep } else { Suid::Clear { gid: caller.group() } }
     }
 }
 
@@ -150,10 +157,12 @@ pub trait Host: Send + Sync + 'static {
     fn whiteout(&self, making: &Making, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()>;
     fn readlink(&self, anchor: HostFd) -> Result<Vec<u8>>;
 
+    /// Whether whoever runs this may read, write or execute (`R_OK` and its kin).
+    fn access(&self, fd: HostFd, mask: u32) -> Result<()>;
     fn chmod(&self, fd: HostFd, mode: u32) -> Result<()>;
-    fn chown(&self, fd: HostFd, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
+    fn chown(&self, fd: HostFd, uid: Option<HostUid>, gid: Option<HostGid>) -> Result<()>;
     /// chown(-1, -1), which takes SUID and SGID away from a file that has them, if the caller owns it.
-    fn chown_nobody(&self, caller: &Caller, fd: HostFd) -> Result<()>;
+    fn chown_nobody(&self, caller: &Making, fd: HostFd) -> Result<()>;
     /// By name of the anchor: unlike [`Host::ftruncate`] it leaves the times alone where the size stays.
     fn truncate(&self, anchor: HostFd, size: u64) -> Result<()>;
     /// `file` is open for writing.
@@ -191,8 +200,6 @@ pub trait Host: Send + Sync + 'static {
     /// The locks that the open file description holds.
     fn locks_of(&self, file: HostFd) -> Result<Vec<Lock>>;
 
-    /// EACCES unless the caller, in all its groups, may do what `mask` of access(2) says.
-    fn access(&self, caller: &Caller, anchor: HostFd, mask: u32) -> Result<()>;
     /// The `events` of poll(2) that are there now.
     fn poll(&self, file: HostFd, events: u32) -> Result<u32>;
     /// ioctl(2) with an argument in memory, which may be written to.

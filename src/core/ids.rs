@@ -9,3 +9,11 @@ pub struct HostFd(pub i32);
 /// A filesystem below the root, by its place in [`super::devices::Devices`]. 0 is the root's own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Dev(pub u16);
+
+/// A user as the host numbers it. The wire's plain numbers are ids that the mount shows: [`super::idmap`] is between.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct HostUid(pub u32);
+
+/// A group as the host numbers it; see [`HostUid`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct HostGid(pub u32);

@@ -7,6 +7,8 @@ pub mod devices;
 pub mod fd_lru;
 pub mod handles;
 pub mod host;
+pub mod id_xattrs;
+pub mod idmap;
 pub mod ids;
 pub mod lazy;
 pub mod locks;

@@ -57,7 +57,7 @@ impl Choice {
             flock: config.flock,
             security_label: config.security_label,
             fuse_uring: matches!(self, Choice::Uring) && config.transport != Transport::DevFuse,
-            posix_acl: config.posix_acl(),
+            posix_acl: config.posix_acl() && config.mapping.squash.is_none(),
             killpriv_v2: config.killpriv_v2,
             writeback: config.writeback,
         }

@@ -15,6 +15,7 @@ use super::bind::BindSpec;
 use super::config_file;
 use super::dialect::{Manner, Translation, translate};
 use super::helper;
+use super::idmap_flags::IdMapFlags;
 use super::options::MountOptions;
 use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
@@ -164,6 +165,9 @@ struct Cli {
 
     #[command(flatten)]
     pass: PassFlags,
+
+    #[command(flatten)]
+    identity: IdMapFlags,
 
     /// Who answers requests
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
@@ -324,6 +328,7 @@ impl TryFrom<Cli> for Serve {
             ..machine
         };
         let config = cli.pass.apply(cli.policy.apply(config));
+        let config = cli.identity.apply(config).map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
         let Cli { source, mountpoint, stats_at_exit, log, log_file, daemonize, pidfile, bind: binds, .. } = cli;
         Ok(Serve {
             source,

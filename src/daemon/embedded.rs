@@ -81,6 +81,9 @@ impl Builder {
         if options.auto_unmount {
             return Err("auto_unmount needs a process of its own: use the ptfs command".to_owned());
         }
+        if config.mapping.squash.is_some() {
+            return Err("squashed callers need a process of their own: use the ptfs command".to_owned());
+        }
         let (config, given_up) = Config { root_dir: source.clone(), ..config }.settle()?;
         given_up.iter().for_each(|line| tracing::warn!("{line}"));
         let choice = Choice::make(&config)?;

@@ -9,6 +9,7 @@ pub mod embedded;
 mod fixtures;
 mod handshake;
 mod helper;
+mod idmap_flags;
 mod log;
 mod mount;
 mod notify;
@@ -47,9 +48,11 @@ use self::signals::Desk;
 use crate::core::Core;
 use crate::core::config::Config;
 use crate::core::host::Host;
+use crate::core::idmap::Squash;
 use crate::core::ids::HostFd;
 use crate::ops::{self, engine::Session};
 use crate::stats::Stats;
+use crate::sys::creds::Squashed;
 use crate::sys::fs::Linux;
 use crate::sys::process::{Forked, Launch};
 use crate::sys::signal::Signals;
@@ -137,6 +140,7 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         say(format_args!("{} is read-only, so the mount is too", source.display()));
         options.read_only = true;
     }
+    options.host_checks = config.mapping.squash.is_some();
     creds::drop_groups();
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
 
@@ -212,7 +216,11 @@ fn attend(
         let ready = |started| {
             let _ = serves.send(choice.announce(source, mounted.path(), &session, &started));
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| choice.run(&session, &ready)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            // Those who listen to signals unmount as root.
+            let _squashed = squash(&session.core.config)?;
+            choice.run(&session, &ready)
+        }));
         // Also those who wait for an engine that never came up go home.
         drop((session, alive, serves));
         match outcome {
@@ -225,6 +233,13 @@ fn attend(
     })
 }
 
+/// Makes this thread and those that it starts the one user that all callers are on the host, if that is asked for.
+fn squash(config: &Config) -> io::Result<Option<Squashed>> {
+    let Some(Squash { uid, gid }) = config.mapping.squash else { return Ok(None) };
+    let squashed = creds::squash(uid, gid);
+    squashed.map(Some).map_err(|error| io::Error::other(format!("cannot act as {}:{}: {error}", uid.0, gid.0)))
+}
+
 /// The tables of a mount of `source`, and whether that is read-only.
 fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     let host = Linux::new()?;
@@ -233,10 +248,13 @@ fn open_core(source: &Path, config: Config) -> io::Result<(Core, bool)> {
     let fd = HostFd(root.as_raw_fd());
     let stat = host.stat(fd)?;
     let read_only = host.is_read_only(fd);
+    // Whether file handles open files is to be seen with the rights of those who will serve.
+    let squashed = squash(&config)?;
     let mount = ops::mount_of(&host, fd, config.inode_handles).map_err(|_| {
         io::Error::other("its files cannot be reached by file handle, and --inode-handles=always allows nothing else")
-    })?;
-    Ok((Core::new(config, &stat, root, mount, host.is_local(fd)), read_only))
+    });
+    drop(squashed);
+    Ok((Core::new(config, &stat, root, mount?, host.is_local(fd)), read_only))
 }
 
 /// Panics end the run (engines report those of their workers), and are shown whatever the log filter says.

@@ -255,7 +255,10 @@ fn mount_directly(source: &Path, point: &Path, options: &MountOptions, uid: u32,
         )
     })?;
     let fd = device.as_raw_fd();
-    let mut data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},default_permissions");
+    let mut data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid}");
+    if !options.host_checks {
+        data.push_str(",default_permissions");
+    }
     if options.allow_other {
         data.push_str(",allow_other");
     }

@@ -24,6 +24,9 @@ pub struct MountOptions {
     pub more: libc::c_ulong,
     /// The largest READ, in bytes.
     pub max_read: Option<u32>,
+    /// Leave it to the host to check permissions, not to the kernel, which does so for each caller: all are one user
+    /// there (`--squash-to`).
+    pub host_checks: bool,
     /// What `df` and `mount` show as the source, if not SOURCE.
     pub fsname: Option<String>,
     /// What follows `fuse.` in the type, if not `ptfs`.
@@ -80,7 +83,7 @@ impl MountOptions {
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
             ("auto_unmount", None) => self.auto_unmount = true,
-            // The kernel checks permissions in any case: the daemon could not do it better.
+            // The kernel checks permissions in any case but that of `host_checks`: the daemon could not do it better.
             ("default_permissions", None) => {}
             ("ro", None) => self.read_only = true,
             ("rw", None) => self.read_only = false,
@@ -140,7 +143,8 @@ impl MountOptions {
 
     /// The argument of `fusermount3 -o`: all but `auto_unmount`, which is ours to do.
     pub fn for_fusermount(&self, source: &OsStr) -> OsString {
-        let mut list = b"default_permissions,fsname=".to_vec();
+        let mut list = if self.host_checks { Vec::new() } else { b"default_permissions,".to_vec() };
+        list.extend(b"fsname=");
         escape(self.fsname(source).as_bytes(), &mut list);
         list.extend(b",subtype=");
         escape(self.subtype().as_bytes(), &mut list);

@@ -1,4 +1,4 @@
-//! ACCESS, POLL and IOCTL.
+//! POLL and IOCTL.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use crate::core::handles::File;
 use crate::core::host::{Host, Result};
 use crate::core::ids::{Fh, HostFd, NodeId};
 use crate::protocol::abi::{IoctlOut, PollOut};
-use crate::protocol::{Caller, Errno, Reply};
+use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
 use super::backing::NO_FH;
@@ -34,20 +34,6 @@ pub fn changes(command: u32) -> bool {
 /// More than any of them needs, salt and signature included.
 const LARGEST: u32 = 1 << 16;
 const O_RDONLY: u32 = 0;
-
-/// ACCESS: not asked where the kernel checks permissions itself.
-pub async fn access<'c, O: Os>(
-    core: &'c Core,
-    os: &O,
-    caller: Caller,
-    nodeid: NodeId,
-    mask: u32,
-) -> Result<Answer<'c>> {
-    let node = reach(core, os, nodeid).await?;
-    let fd = node.fd;
-    os.offload(move |host| host.access(&caller, fd, mask)).await?;
-    Ok(Reply::Ok.into())
-}
 
 /// The file that a request is about: opened for it alone where the kernel asks for no OPEN.
 enum Subject<'c> {

@@ -6,9 +6,10 @@ use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
 use crate::core::handles::{File, Opened};
 use crate::core::host::{Host, Result, Suid};
+use crate::core::idmap::Asker;
 use crate::core::ids::{Fh, HostFd, NodeId};
 use crate::protocol::abi::{CopyFileRangeOut, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
-use crate::protocol::{Caller, Errno, Reply};
+use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
 use super::backing::{self, Backing, NO_FH};
@@ -97,7 +98,7 @@ pub struct Write<'a> {
 }
 
 /// WRITE.
-pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Caller, w: Write<'_>) -> Result<Answer<'c>> {
+pub async fn write<'c, O: Os>(core: &'c Core, os: &O, caller: Asker, w: Write<'_>) -> Result<Answer<'c>> {
     let file = backing::file(core, os, w.nodeid, w.fh, O_WRONLY | w.flags & O_APPEND).await?;
     let suid = Suid::of(&caller, w.kill_suidgid);
     // With a write-back cache the kernel knows where the end is, and the host does not yet.
@@ -167,7 +168,7 @@ pub async fn flush<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, lo
 pub async fn fallocate<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     (nodeid, fh): (NodeId, Fh),
     mode: u32,
     range: (u64, u64),
@@ -202,7 +203,7 @@ pub async fn lseek<'c, O: Os>(
 pub async fn copy_file_range<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     (nodeid_in, fh_in, off_in): (NodeId, Fh, u64),
     (nodeid_out, fh_out, off_out): (NodeId, Fh, u64),
     (len, flags, wide): (u64, u64, bool),

@@ -1,4 +1,4 @@
-//! LOOKUP, GETATTR, STATX, SETATTR: names to nodes, and what a node is like.
+//! LOOKUP, GETATTR, STATX, ACCESS, SETATTR: names to nodes, and what a node is like.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::core::attr::{KIND_REGULAR, Stat};
 use crate::core::host::{Host, Result, Suid};
-use crate::core::ids::{Dev, Fh, HostFd, NodeId};
+use crate::core::idmap::Asker;
+use crate::core::ids::{Dev, Fh, HostFd, HostGid, HostUid, NodeId};
 use crate::core::nodes::Counted;
 use crate::protocol::abi::{AttrOut, EntryOut, StatxOut};
-use crate::protocol::{Caller, Errno, Reply, Setattr};
+use crate::protocol::{Errno, Reply, Setattr};
 
 use super::answer::Answer;
 use super::backing::NO_FH;
@@ -59,7 +60,7 @@ pub fn entry(core: &Core, node: &Counted<'_>, dev: Dev, stat: &Stat) -> EntryOut
         attr_valid,
         entry_valid_nsec,
         attr_valid_nsec,
-        attr: stat.attr(core.devices.shown_ino(dev, stat, stat.ino)),
+        attr: stat.attr(core.devices.shown_ino(dev, stat, stat.ino), &core.config.mapping),
     }
 }
 
@@ -91,21 +92,44 @@ pub async fn getattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Opti
 
 fn attr<'c>(core: &Core, stat: &Stat, ino: u64) -> Answer<'c> {
     let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout_of(stat.kind()));
-    Reply::Attr(AttrOut { attr_valid, attr_valid_nsec, attr: stat.attr(ino), ..Default::default() }).into()
+    Reply::Attr(AttrOut {
+        attr_valid,
+        attr_valid_nsec,
+        attr: stat.attr(ino, &core.config.mapping),
+        ..Default::default()
+    })
+    .into()
 }
 
 /// STATX.
 pub async fn statx<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Option<Fh>) -> Result<Answer<'c>> {
     let (stat, ino) = stat(core, os, nodeid, fh).await?;
     let (attr_valid, attr_valid_nsec) = timeout(core.config.attr_timeout_of(stat.kind()));
-    Ok(Reply::Statx(StatxOut { attr_valid, attr_valid_nsec, stat: stat.statx(ino), ..Default::default() }).into())
+    let stat = stat.statx(ino, &core.config.mapping);
+    Ok(Reply::Statx(StatxOut { attr_valid, attr_valid_nsec, stat, ..Default::default() }).into())
+}
+
+/// ACCESS: asked for only where the host checks rights, not the client's kernel (`--squash-to`).
+pub async fn access<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, mask: u32) -> Result<Answer<'c>> {
+    let node = reach(core, os, nodeid).await?;
+    let fd = node.fd;
+    os.offload(move |host| host.access(fd, mask)).await?;
+    Ok(Reply::Ok.into())
+}
+
+/// The owner and group that a file is to have. As on an idmapped mount, only ids of the host can be given.
+fn owner(core: &Core, set: &Setattr) -> Result<(Option<HostUid>, Option<HostGid>)> {
+    let identity = &core.config.mapping;
+    let uid = set.uid.map(|uid| identity.uid(uid).ok_or(Errno::EOVERFLOW)).transpose()?;
+    let gid = set.gid.map(|gid| identity.gid(gid).ok_or(Errno::EOVERFLOW)).transpose()?;
+    Ok((uid, gid))
 }
 
 /// SETATTR.
 pub async fn setattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     nodeid: NodeId,
     set: Setattr,
 ) -> Result<Answer<'c>> {
@@ -123,6 +147,7 @@ pub async fn setattr<'c, O: Os>(
     if set.size.is_some() && node.as_ref().is_some_and(|node| node.pin.kind() != KIND_REGULAR) {
         return Err(Errno::EINVAL);
     }
+    let (uid, gid) = owner(core, &set)?;
     let suid = Suid::of(&caller, set.kill_suidgid);
     let sealed = core.config.seal_size;
     // With a write-back cache the kernel says when it was written to: a daemon that does not own the file cannot tell the
@@ -134,11 +159,12 @@ pub async fn setattr<'c, O: Os>(
                 seal::truncating(host.stat(fd)?.size, size)?;
             }
             host.with_suid(suid, || {
-                if set.uid.is_some() || set.gid.is_some() {
-                    host.with_suid(Suid::of(&caller, false), || host.chown(fd, set.uid, set.gid))?;
+                if uid.is_some() || gid.is_some() {
+                    host.with_suid(Suid::of(&caller, false), || host.chown(fd, uid, gid))?;
                 } else if set.changes_nothing() {
                     // All that the kernel says of a chown(-1, -1), and of a write that is about to take SUID and SGID away.
                     // A stranger may not do the former; his WRITE sees to the latter by itself.
+                    let caller = caller.making_or_stranger();
                     host.chown_nobody(&caller, fd).or_else(|e| if e == Errno::EPERM { Ok(()) } else { Err(e) })?;
                 }
                 match set.size {

@@ -44,14 +44,16 @@ pub async fn serve<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> A
 }
 
 async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Result<Answer<'c>> {
-    let Request { unique, nodeid, caller, labels, op } = request;
+    let Request { unique, nodeid, labels, op, .. } = request;
     if core.config.readonly && changes_something(&op) {
         return Err(Errno::EROFS);
     }
+    let caller = core.config.mapping.asker(&request.caller);
     match op {
         Op::Lookup { name } => entry::lookup(core, os, nodeid, name).await,
         Op::Getattr { fh } => entry::getattr(core, os, nodeid, fh).await,
         Op::Statx { fh, .. } => entry::statx(core, os, nodeid, fh).await,
+        Op::Access { mask } => entry::access(core, os, nodeid, mask).await,
         Op::Setattr(set) => entry::setattr(core, os, caller, nodeid, set).await,
 
         Op::Open { flags, .. } => data::open(core, os, nodeid, flags).await,
@@ -73,14 +75,13 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
 
         Op::Getlk { fh, owner, lk, flock } => lock::getlk(core, os, nodeid, Ask { fh, owner, lk, flock }).await,
         Op::Setlk { fh, owner, lk, flock, wait } => {
-            lock::setlk(core, os, (unique, caller.pid), nodeid, Ask { fh, owner, lk, flock }, wait).await
+            lock::setlk(core, os, (unique, request.caller.pid), nodeid, Ask { fh, owner, lk, flock }, wait).await
         }
         Op::Interrupt { unique } => {
             core.waits.interrupt(unique);
             Ok(Reply::None.into())
         }
 
-        Op::Access { mask } => control::access(core, os, caller, nodeid, mask).await,
         Op::Poll { fh, events } => control::poll(core, os, nodeid, fh, events).await,
         Op::Ioctl { fh, cmd, data, out_size, .. } => control::ioctl(core, os, (nodeid, fh), cmd, data, out_size).await,
 
@@ -90,31 +91,31 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Readdirplus { fh, offset, size } => dir::readdirplus(core, os, nodeid, (fh, offset, size)).await,
 
         Op::Create { name, flags, mode, umask, .. } => {
-            names::create(core, os, nodeid, name, (making(caller, umask), labels), (flags, mode)).await
+            names::create(core, os, nodeid, name, (making(&caller, umask)?, labels), (flags, mode)).await
         }
         Op::Tmpfile { flags, mode, umask } => {
-            names::tmpfile(core, os, nodeid, (making(caller, umask), labels), (flags, mode)).await
+            names::tmpfile(core, os, nodeid, (making(&caller, umask)?, labels), (flags, mode)).await
         }
         Op::Mkdir { name, mode, umask } => {
-            let making = making(caller, umask);
+            let making = making(&caller, umask)?;
             names::make(core, os, nodeid, name, labels, move |host, dir, name| host.mkdir(&making, dir, name, mode))
                 .await
         }
         Op::Mknod { name, mode, rdev, umask } => {
-            let (making, rdev) = (making(caller, umask), decode_dev(rdev));
+            let (making, rdev) = (making(&caller, umask)?, decode_dev(rdev));
             names::make(core, os, nodeid, name, labels, move |host, dir, name| {
                 host.mknod(&making, dir, name, mode, rdev)
             })
             .await
         }
         Op::Symlink { name, target } => {
-            let (making, target) = (making(caller, 0), target.to_owned());
+            let (making, target) = (making(&caller, 0)?, target.to_owned());
             names::make(core, os, nodeid, name, labels, move |host, dir, name| {
                 host.symlink(&making, dir, name, &target)
             })
             .await
         }
-        Op::Link { oldnodeid, newname } => names::link(core, os, oldnodeid, nodeid, newname).await,
+        Op::Link { oldnodeid, newname } => names::link(core, os, caller, oldnodeid, (nodeid, newname)).await,
         Op::Unlink { name } => names::remove(core, os, nodeid, name, false).await,
         Op::Rmdir { name } => names::remove(core, os, nodeid, name, true).await,
         Op::Rename { name, newdir, newname, flags } => {

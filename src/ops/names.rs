@@ -7,10 +7,11 @@ use crate::core::Core;
 use crate::core::attr::{KIND_DIRECTORY, Stat};
 use crate::core::handles::Opened;
 use crate::core::host::{Host, Making, Result};
+use crate::core::idmap::Asker;
 use crate::core::ids::{HostFd, NodeId};
 use crate::core::nodes::{Count, Counted, Sighting};
 use crate::protocol::abi::{EntryOut, OpenOut};
-use crate::protocol::{Caller, Errno, Labels, Reply};
+use crate::protocol::{Errno, Labels, Reply};
 
 use super::answer::Answer;
 use super::backing;
@@ -135,10 +136,11 @@ fn with_anchor<H: Host>(host: &H, file: OwnedFd) -> Result<(OwnedFd, OwnedFd, St
 pub async fn link<'c, O: Os>(
     core: &'c Core,
     os: &O,
+    caller: Asker,
     oldnodeid: NodeId,
-    parent: NodeId,
-    name: &CStr,
+    (parent, name): (NodeId, &CStr),
 ) -> Result<Answer<'c>> {
+    making(&caller, 0)?;
     let (node, dir) = (reach(core, os, oldnodeid).await?, reach(core, os, parent).await?);
     let (from, at, owned) = (node.fd, dir.fd, name.to_owned());
     let linked = os.offload(move |host| {
@@ -179,7 +181,7 @@ pub async fn remove<'c, O: Os>(
 pub async fn rename<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     (parent, name): (NodeId, &CStr),
     (newparent, newname): (NodeId, &CStr),
     flags: u32,
@@ -187,10 +189,14 @@ pub async fn rename<'c, O: Os>(
     let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
     let moved = known(core, os, dir.fd, name).await;
     let target = known(core, os, newdir.fd, newname).await;
+    // A name that is not there yet is made, too.
+    if target.is_none() {
+        making(&caller, 0)?;
+    }
     if flags & RENAME_WHITEOUT != 0 {
         // What it leaves behind is made, and belongs to the caller.
         let (from, to) = ((dir.fd, name.to_owned()), (newdir.fd, newname.to_owned()));
-        let making = making(caller, 0);
+        let making = making(&caller, 0)?;
         os.offload(move |host| host.whiteout(&making, (from.0, &from.1), (to.0, &to.1), flags)).await?;
     } else {
         os.rename((dir.fd, name), (newdir.fd, newname), flags).await?;
@@ -213,9 +219,9 @@ pub async fn rename<'c, O: Os>(
     Ok(Reply::Ok.into())
 }
 
-/// For whom something is made.
-pub fn making(caller: Caller, umask: u32) -> Making {
-    Making { caller, umask }
+/// For whom something is made. As on an idmapped mount, nobody makes anything whose ids are not the host's.
+pub fn making(caller: &Asker, umask: u32) -> Result<Making> {
+    caller.making(umask).ok_or(Errno::EOVERFLOW)
 }
 
 /// READLINK.

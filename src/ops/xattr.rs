@@ -5,9 +5,11 @@ use std::ffi::CStr;
 
 use crate::core::Core;
 use crate::core::host::{Host, Result, Suid};
+use crate::core::id_xattrs::IdXattr;
+use crate::core::idmap::Asker;
 use crate::core::ids::NodeId;
 use crate::protocol::abi::{GetxattrOut, StatfsOut};
-use crate::protocol::{Caller, Errno, Reply};
+use crate::protocol::{Errno, Reply};
 
 use super::answer::Answer;
 use super::data;
@@ -30,10 +32,17 @@ pub async fn setxattr<'c, O: Os>(
     flags: u32,
     acl_kill_sgid: bool,
 ) -> Result<Answer<'c>> {
+    // By the client's name for it: that is what its kernel looks into.
+    let kind = mapped(core, name);
     let name = &*to_host(core, name)?;
     let node = reach(core, os, nodeid).await?;
     let kill_sgid = acl_kill_sgid && name == ACCESS_ACL;
-    let (fd, name, value) = (node.fd, name.to_owned(), value.to_vec());
+    let value = match kind {
+        // As on an idmapped mount.
+        Some(kind) => kind.host(&core.config.mapping, value.to_vec()).ok_or(Errno::EINVAL)?,
+        None => value.to_vec(),
+    };
+    let (fd, name) = (node.fd, name.to_owned());
     os.offload(move |host| {
         // Whether an ACL takes SGID away is for the caller's rights to say, which the kernel has looked at.
         host.with_suid(Suid::Keep, || host.setxattr(fd, &name, &value, flags))?;
@@ -51,11 +60,34 @@ pub async fn setxattr<'c, O: Os>(
 
 /// GETXATTR.
 pub async fn getxattr<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, name: &CStr, size: u32) -> Result<Answer<'c>> {
+    let kind = mapped(core, name);
     // What is hidden is not there, for whoever only looks.
     let name = to_host(core, name).map_err(|e| if e == Errno::EPERM { Errno(libc::ENODATA) } else { e })?;
     let node = reach(core, os, nodeid).await?;
-    let (fd, name) = (node.fd, name.into_owned());
-    answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await
+    let (fd, kind, name) = (node.fd, kind, name.into_owned());
+    let Some(kind) = kind else { return answer(os, size, move |host, buf| host.getxattr(fd, &name, buf)).await };
+    let value = os.offload(move |host| {
+        let mut value = vec![0; LARGEST as usize];
+        let len = host.getxattr(fd, &name, &mut value)?;
+        value.truncate(len);
+        Ok(value)
+    });
+    // Its length may be another.
+    let value = kind.shown(&core.config.mapping, value.await?);
+    match size {
+        0 => Ok(length(value.len())),
+        _ if value.len() > size as usize => Err(Errno::ERANGE),
+        _ => data::payload(os, &value),
+    }
+}
+
+/// What a value with ids in it is, if the mount shows ids in another way than the host.
+fn mapped(core: &Core, name: &CStr) -> Option<IdXattr> {
+    if core.config.mapping.shows_all_as_is() { None } else { IdXattr::named(name) }
+}
+
+fn length<'c>(len: usize) -> Answer<'c> {
+    Reply::Xattr(GetxattrOut { size: len as u32, ..Default::default() }).into()
 }
 
 /// The host's name for what the client calls `name`.
@@ -71,7 +103,7 @@ fn to_host<'n>(core: &Core, name: &'n CStr) -> Result<Cow<'n, CStr>> {
 pub async fn listxattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     nodeid: NodeId,
     size: u32,
 ) -> Result<Answer<'c>> {
@@ -79,7 +111,7 @@ pub async fn listxattr<'c, O: Os>(
         return Err(Errno::ENOSYS);
     }
     let node = reach(core, os, nodeid).await?;
-    let (fd, root, map) = (node.fd, caller.uid == 0, core.config.xattrmap.clone());
+    let (fd, root, map) = (node.fd, caller.root, core.config.xattrmap.clone());
     if root && map.is_none() {
         return answer(os, size, move |host, buf| host.listxattr(fd, buf)).await;
     }
@@ -116,7 +148,7 @@ async fn answer<'c, O: Os>(
         })
         .await?;
     match size {
-        0 => Ok(Reply::Xattr(GetxattrOut { size: len as u32, ..Default::default() }).into()),
+        0 => Ok(length(len)),
         _ => data::payload(os, &value),
     }
 }
@@ -125,7 +157,7 @@ async fn answer<'c, O: Os>(
 pub async fn removexattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
-    caller: Caller,
+    caller: Asker,
     nodeid: NodeId,
     name: &CStr,
 ) -> Result<Answer<'c>> {

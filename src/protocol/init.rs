@@ -55,7 +55,7 @@ pub struct Wants {
     pub flock: bool,
     /// Be told the security contexts of what is made.
     pub security_label: bool,
-    /// Let the kernel check access by POSIX ACLs.
+    /// Let the kernel check access by POSIX ACLs, and so by mode bits too: one goes not without the other.
     pub posix_acl: bool,
     /// Leave SUID and SGID bits and capabilities of what is written to the daemon.
     pub killpriv_v2: bool,
@@ -319,6 +319,12 @@ mod tests {
             assert_eq!(session.fuse_uring, offer && fuse_uring);
             assert_eq!(out.flags2 & 1 << 9 != 0, session.fuse_uring);
         }
+    }
+
+    #[test]
+    fn the_kernel_knows_of_no_acls_if_that_is_not_wanted() {
+        let session = |posix_acl| go(ALL, Wants { posix_acl, ..Wants::default() }).1;
+        assert_eq!(session(true).flags & !session(false).flags, POSIX_ACL);
     }
 
     #[test]

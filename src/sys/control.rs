@@ -1,30 +1,12 @@
-//! access(2) for others, poll(2) and ioctl(2).
+//! poll(2) and ioctl(2).
 
 use std::mem::offset_of;
 
 use crate::core::host::Result;
 use crate::core::ids::HostFd;
-use crate::protocol::{Caller, Errno};
+use crate::protocol::Errno;
 
-use super::creds;
 use super::fs::check;
-
-/// faccessat2(2) as the caller, with all groups that `/proc` tells of him.
-pub fn access(caller: &Caller, anchor: HostFd, mask: u32) -> Result<()> {
-    let groups = groups_of(caller.pid);
-    creds::as_caller(caller, &groups, || {
-        let flags = libc::AT_EACCESS | libc::AT_EMPTY_PATH;
-        // SAFETY: the path is a constant.
-        check(unsafe { libc::syscall(libc::SYS_faccessat2, anchor.0, c"".as_ptr(), mask, flags) }).map(drop)
-    })
-}
-
-/// The supplementary groups of a process; none if it is gone, or of another namespace.
-fn groups_of(pid: u32) -> Vec<libc::gid_t> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    line.split_whitespace().filter_map(|gid| gid.parse().ok()).collect()
-}
 
 /// Which of `events` are there, without waiting.
 pub fn poll(file: HostFd, events: u32) -> Result<u32> {
@@ -111,14 +93,5 @@ mod tests {
         assert_eq!(at(offset_of!(EnableArg, sig_ptr)), salt + 2);
         argument[offset_of!(EnableArg, sig_size)] = 4;
         assert_eq!(point(&mut argument), Err(Errno::EINVAL));
-    }
-
-    #[test]
-    fn ones_own_groups_are_known() {
-        let mine = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = mine.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap().trim().to_owned();
-        let groups: Vec<String> = groups_of(std::process::id()).iter().map(u32::to_string).collect();
-        assert_eq!(groups.join(" "), line);
-        assert!(groups_of(u32::MAX).is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::protocol::Errno;
 
+use super::creds;
 use super::fs::check;
 
 /// `FUSE_DEV_IOC_CLONE`: `_IOR(229, 0, uint32_t)`.
@@ -15,7 +16,8 @@ pub fn clone(device: BorrowedFd<'_>, nonblocking: bool) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_CLOEXEC | if nonblocking { libc::O_NONBLOCK } else { 0 };
     // SAFETY: a constant path; the new descriptor is ours; the ioctl reads one u32, an fd number.
     unsafe {
-        let fd = check(libc::open(c"/dev/fuse".as_ptr(), flags)).map_err(io::Error::from)?;
+        // Without udev it is root's alone.
+        let fd = creds::for_itself(|| check(libc::open(c"/dev/fuse".as_ptr(), flags))).map_err(io::Error::from)?;
         let fd = OwnedFd::from_raw_fd(fd);
         let of = device.as_raw_fd() as u32;
         check(libc::ioctl(fd.as_raw_fd(), CLONE, &raw const of)).map_err(io::Error::from)?;

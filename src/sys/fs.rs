@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::core::attr::{Stat, Time};
 use crate::core::host::{DirBatch, FileHandle, Host, Making, Result, Suid};
-use crate::core::ids::HostFd;
+use crate::core::ids::{HostFd, HostGid, HostUid};
 use crate::core::locks::{Cancel, Lock};
 use crate::protocol::abi::Kstatfs;
-use crate::protocol::{Caller, Errno, SetTime};
+use crate::protocol::{Errno, SetTime};
 
 use super::{control, creds, lock};
 
@@ -101,8 +101,8 @@ pub(crate) fn stat_of(x: &libc::statx) -> Stat {
         ino: x.stx_ino,
         mode: x.stx_mode.into(),
         nlink: x.stx_nlink,
-        uid: x.stx_uid,
-        gid: x.stx_gid,
+        uid: HostUid(x.stx_uid),
+        gid: HostGid(x.stx_gid),
         rdev: (x.stx_rdev_major, x.stx_rdev_minor),
         size: x.stx_size,
         blocks: x.stx_blocks,
@@ -326,19 +326,26 @@ impl Host for Linux {
         Ok(target)
     }
 
+    fn access(&self, fd: HostFd, mask: u32) -> Result<()> {
+        // By fsuid, as all else is checked.
+        let flags = libc::AT_EMPTY_PATH | libc::AT_EACCESS;
+        // SAFETY: the path is a constant.
+        check(unsafe { libc::syscall(libc::SYS_faccessat2, fd.0, EMPTY, mask as c_int, flags) }).map(drop)
+    }
+
     fn chmod(&self, fd: HostFd, mode: u32) -> Result<()> {
         // SAFETY: the name is NUL-terminated.
         check(unsafe { libc::fchmodat(self.proc_fd.as_raw_fd(), FdName::new(fd).name(), mode & 0o7777, 0) }).map(drop)
     }
 
-    fn chown(&self, fd: HostFd, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
+    fn chown(&self, fd: HostFd, uid: Option<HostUid>, gid: Option<HostGid>) -> Result<()> {
+        let (uid, gid) = (uid.map_or(u32::MAX, |id| id.0), gid.map_or(u32::MAX, |id| id.0));
         // SAFETY: the path is a constant.
         check(unsafe { libc::fchownat(fd.0, EMPTY, uid, gid, libc::AT_EMPTY_PATH) }).map(drop)
     }
 
-    fn chown_nobody(&self, caller: &Caller, fd: HostFd) -> Result<()> {
-        creds::as_maker(&Making { caller: *caller, umask: 0 }, || self.chown(fd, None, None))
+    fn chown_nobody(&self, caller: &Making, fd: HostFd) -> Result<()> {
+        creds::as_maker(caller, || self.chown(fd, None, None))
     }
 
     fn truncate(&self, anchor: HostFd, size: u64) -> Result<()> {
@@ -508,10 +515,6 @@ impl Host for Linux {
 
     fn locks_of(&self, file: HostFd) -> Result<Vec<Lock>> {
         lock::held(file)
-    }
-
-    fn access(&self, caller: &Caller, anchor: HostFd, mask: u32) -> Result<()> {
-        control::access(caller, anchor, mask)
     }
 
     fn poll(&self, file: HostFd, events: u32) -> Result<u32> {

@@ -11,6 +11,13 @@ pub fn user() -> (u32, u32, bool) {
     unsafe { (libc::getuid(), libc::getgid(), libc::geteuid() == 0) }
 }
 
+/// The effective uid and gid, and whether they are root's.
+pub fn effective() -> ((u32, u32), bool) {
+    // SAFETY: these calls take nothing and cannot fail.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    ((uid, gid), uid == 0)
+}
+
 /// Bytes in a page of memory.
 pub fn page_size() -> u32 {
     // SAFETY: takes a constant and cannot fail for this one.

@@ -18,7 +18,7 @@ use ptfs::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat, Time};
 use ptfs::core::config::Config;
 use ptfs::core::handles::File;
 use ptfs::core::host::{DirBatch, FileHandle, Host, Making, Result};
-use ptfs::core::ids::{HostFd, NodeId};
+use ptfs::core::ids::{HostFd, HostGid, HostUid, NodeId};
 use ptfs::core::locks::{Cancel, Lock};
 use ptfs::core::nodes::Closing;
 use ptfs::ops::{Answer, Os, engine, serve};
@@ -36,6 +36,8 @@ pub struct Inode {
     ino: u64,
     mode: u32,
     nlink: u32,
+    owner: (HostUid, HostGid),
+    xattrs: BTreeMap<CString, Vec<u8>>,
     entries: BTreeMap<CString, Birth>,
 }
 
@@ -72,7 +74,8 @@ impl Tree {
         let ino = self.free.pop().unwrap_or(self.inodes.len() as u64 + 1);
         let socket = UnixDatagram::unbound().unwrap();
         self.by_socket.insert(link_of(socket.as_raw_fd()).unwrap(), self.births);
-        self.inodes.insert(self.births, Inode { socket, ino, mode, nlink: 1, entries: BTreeMap::new() });
+        let (owner, xattrs, entries) = Default::default();
+        self.inodes.insert(self.births, Inode { socket, ino, mode, nlink: 1, owner, xattrs, entries });
         self.births
     }
 
@@ -99,6 +102,14 @@ impl Tree {
 
     fn inode(&mut self, birth: Birth) -> &mut Inode {
         self.inodes.get_mut(&birth).unwrap()
+    }
+
+    pub fn owner(&self, birth: Birth) -> (HostUid, HostGid) {
+        self.inodes[&birth].owner
+    }
+
+    pub fn xattr(&self, birth: Birth, name: &CStr) -> Option<&Vec<u8>> {
+        self.inodes[&birth].xattrs.get(name)
     }
 
     pub fn is_dir(&self, birth: Birth) -> bool {
@@ -136,6 +147,12 @@ impl Tree {
         self.room(dir, name)?;
         let birth = self.add(mode);
         self.inode(dir).entries.insert(name.to_owned(), birth);
+        Ok(birth)
+    }
+
+    fn make_for(&mut self, making: &Making, dir: Birth, name: &CStr, mode: u32) -> Result<Birth> {
+        let birth = self.make(dir, name, mode)?;
+        self.inode(birth).owner = (making.uid, making.gid);
         Ok(birth)
     }
 
@@ -232,9 +249,9 @@ impl Host for Fake {
 
     fn stat(&self, fd: HostFd) -> Result<Stat> {
         self.with(fd, |tree, birth| {
-            let &mut Inode { ino, mode, nlink, .. } = tree.inode(birth);
+            let &mut Inode { ino, mode, nlink, owner: (uid, gid), .. } = tree.inode(birth);
             let btime = Some(Time { sec: birth as i64, nsec: 0 });
-            Ok(Stat { dev: (0, 1), ino, mode, nlink, size: birth, btime, ..Stat::default() })
+            Ok(Stat { dev: (0, 1), ino, mode, nlink, uid, gid, size: birth, btime, ..Stat::default() })
         })
     }
 
@@ -258,8 +275,8 @@ impl Host for Fake {
         true
     }
 
-    fn create(&self, _: &Making, dir: HostFd, name: &CStr, _flags: u32, mode: u32) -> Result<OwnedFd> {
-        Ok(self.fd(self.with(dir, |tree, dir| tree.make(dir, name, KIND_REGULAR | mode))?))
+    fn create(&self, making: &Making, dir: HostFd, name: &CStr, _flags: u32, mode: u32) -> Result<OwnedFd> {
+        Ok(self.fd(self.with(dir, |tree, dir| tree.make_for(making, dir, name, KIND_REGULAR | mode))?))
     }
 
     fn tmpfile(&self, _: &Making, _dir: HostFd, _flags: u32, mode: u32) -> Result<OwnedFd> {
@@ -269,8 +286,8 @@ impl Host for Fake {
         Ok(tree.inode(birth).socket.try_clone().unwrap().into())
     }
 
-    fn mkdir(&self, _: &Making, dir: HostFd, name: &CStr, mode: u32) -> Result<()> {
-        self.with(dir, |tree, dir| tree.make(dir, name, KIND_DIRECTORY | mode)).map(drop)
+    fn mkdir(&self, making: &Making, dir: HostFd, name: &CStr, mode: u32) -> Result<()> {
+        self.with(dir, |tree, dir| tree.make_for(making, dir, name, KIND_DIRECTORY | mode)).map(drop)
     }
 
     fn link(&self, anchor: HostFd, dir: HostFd, name: &CStr) -> Result<()> {
@@ -320,13 +337,20 @@ impl Host for Fake {
     fn readlink(&self, _: HostFd) -> Result<Vec<u8>> {
         unreachable!("no test asks for it")
     }
+    fn access(&self, _: HostFd, _: u32) -> Result<()> {
+        unreachable!("no test asks for it")
+    }
     fn chmod(&self, _: HostFd, _: u32) -> Result<()> {
         unreachable!("no test asks for it")
     }
-    fn chown(&self, _: HostFd, _: Option<u32>, _: Option<u32>) -> Result<()> {
-        unreachable!("no test asks for it")
+    fn chown(&self, fd: HostFd, uid: Option<HostUid>, gid: Option<HostGid>) -> Result<()> {
+        self.with(fd, |tree, birth| {
+            let owner = &mut tree.inode(birth).owner;
+            *owner = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
+        });
+        Ok(())
     }
-    fn chown_nobody(&self, _: &Caller, _: HostFd) -> Result<()> {
+    fn chown_nobody(&self, _: &Making, _: HostFd) -> Result<()> {
         unreachable!("no test asks for it")
     }
     fn whiteout(&self, _: &Making, _: (HostFd, &CStr), _: (HostFd, &CStr), _: u32) -> Result<()> {
@@ -365,11 +389,18 @@ impl Host for Fake {
     fn statfs(&self, _: HostFd) -> Result<Kstatfs> {
         unreachable!("no test asks for it")
     }
-    fn setxattr(&self, _: HostFd, _: &CStr, _: &[u8], _: u32) -> Result<()> {
-        unreachable!("no test asks for it")
+    fn setxattr(&self, fd: HostFd, name: &CStr, value: &[u8], _flags: u32) -> Result<()> {
+        self.with(fd, |tree, birth| tree.inode(birth).xattrs.insert(name.to_owned(), value.to_owned()));
+        Ok(())
     }
-    fn getxattr(&self, _: HostFd, _: &CStr, _: &mut [u8]) -> Result<usize> {
-        unreachable!("no test asks for it")
+    fn getxattr(&self, fd: HostFd, name: &CStr, value: &mut [u8]) -> Result<usize> {
+        self.with(fd, |tree, birth| {
+            let stored = tree.xattr(birth, name).ok_or(Errno(libc::ENODATA))?;
+            if !value.is_empty() {
+                value.get_mut(..stored.len()).ok_or(Errno::ERANGE)?.copy_from_slice(stored);
+            }
+            Ok(stored.len())
+        })
     }
     fn listxattr(&self, _: HostFd, _: &mut [u8]) -> Result<usize> {
         unreachable!("no test asks for it")
@@ -390,9 +421,6 @@ impl Host for Fake {
         unreachable!("no test asks for it")
     }
     fn has_signal(&self, _: u32) -> bool {
-        unreachable!("no test asks for it")
-    }
-    fn access(&self, _: &Caller, _: HostFd, _: u32) -> Result<()> {
         unreachable!("no test asks for it")
     }
     fn poll(&self, _: HostFd, _: u32) -> Result<u32> {
@@ -428,9 +456,12 @@ pub struct Mount {
 
 impl Mount {
     pub fn new(reach: Reach, fd_budget: usize) -> Mount {
+        Mount::with_config(reach, Config { fd_budget, ..Config::default() })
+    }
+
+    pub fn with_config(reach: Reach, config: Config) -> Mount {
         let (handles, permitted) = (reach != Reach::ByNameAndBirth, reach == Reach::ByHandle);
         let host = Fake { tree: Mutex::new(Tree::new()), handles, permitted };
-        let config = Config { fd_budget, ..Config::default() };
         let core = engine::tables(&host, config, host.fd(ROOT)).unwrap();
         Mount {
             core,
@@ -447,7 +478,10 @@ impl Mount {
     }
 
     pub fn ask(&self, nodeid: NodeId, op: Op<'_>) -> Answer<'_> {
-        let caller = Caller { uid: 0, gid: 0, pid: 1, supp_gid: None };
+        self.ask_as(Caller { uid: 0, gid: 0, pid: 1, supp_gid: None }, nodeid, op)
+    }
+
+    pub fn ask_as(&self, caller: Caller, nodeid: NodeId, op: Op<'_>) -> Answer<'_> {
         let request = Request { unique: Unique(2), nodeid, caller, labels: Labels::default(), op };
         let os = Door(self);
         match engine::poll(pin!(serve(&self.core, &os, request)), || panic!("serve panicked")) {

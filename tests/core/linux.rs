@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
@@ -16,9 +15,8 @@ use ptfs::core::host::{Host, Result, Suid};
 use ptfs::core::ids::{HostFd, NodeId};
 use ptfs::core::nodes::Closing;
 use ptfs::ops::{Os, engine, serve};
-use ptfs::protocol::abi::EntryOut;
 use ptfs::protocol::decode::{decode, split};
-use ptfs::protocol::{Caller, Errno, Labels, Op, Reply, Request, Unique};
+use ptfs::protocol::{Errno, Reply, Request};
 use ptfs::sys::fs::Linux;
 use zerocopy::IntoBytes;
 
@@ -47,20 +45,7 @@ impl Mount {
             Poll::Pending => panic!("no call of this host is ever pending"),
         }
     }
-
-    fn ask(&self, caller: Caller, nodeid: NodeId, op: Op<'_>) -> Result<Reply> {
-        self.serve(Request { unique: Unique(2), nodeid, caller, labels: Labels::default(), op })
-    }
-
-    fn lookup(&self, name: &CStr) -> NodeId {
-        let Ok(Reply::Entry(EntryOut { nodeid, .. })) = self.ask(ROOT, NodeId::ROOT, Op::Lookup { name }) else {
-            panic!("{name:?} is not there")
-        };
-        NodeId(nodeid)
-    }
 }
-
-const ROOT: Caller = Caller { uid: 0, gid: 0, pid: 0, supp_gid: None };
 
 impl Os for Mount {
     type Host = Linux;
@@ -110,59 +95,6 @@ impl Os for Mount {
     fn close(&self, closing: Closing) {
         ptfs::sys::fs::close(closing.fd);
     }
-}
-
-/// A process with these supplementary groups, for as long as this lives.
-struct Process(std::process::Child);
-
-impl Process {
-    fn with_groups(groups: &str) -> Process {
-        let mut command = std::process::Command::new("setpriv");
-        command.args(["--reuid=1000", "--regid=1000", "--groups", groups, "sleep", "60"]);
-        let child = command.spawn().unwrap();
-        // The groups are set when it has become the other program.
-        let comm = format!("/proc/{}/comm", child.id());
-        while std::fs::read_to_string(&comm).unwrap().trim() != "sleep" {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        Process(child)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// access(2) of a client: a mount is not asked, since the kernel checks permissions.
-#[test]
-fn access_knows_all_groups_of_the_caller() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("f");
-    std::fs::write(&path, "content").unwrap();
-    chown(&path, Some(500), Some(2000)).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let mount = Mount::of(dir.path());
-    let file = mount.lookup(c"f");
-    let (member, stranger) = (Process::with_groups("3000,2000"), Process::with_groups("3000"));
-    let ask = |process: &Process, mask| {
-        let caller = Caller { uid: 1000, gid: 1000, pid: process.0.id(), supp_gid: None };
-        mount.ask(caller, file, Op::Access { mask })
-    };
-    assert_eq!(ask(&member, 4), Ok(Reply::Ok));
-    assert_eq!(ask(&member, 0), Ok(Reply::Ok));
-    assert_eq!(ask(&member, 2), Err(Errno::EACCES));
-    assert_eq!(ask(&stranger, 4), Err(Errno::EACCES));
-    let owner = Caller { uid: 500, gid: 500, pid: stranger.0.id(), supp_gid: None };
-    assert_eq!(mount.ask(owner, file, Op::Access { mask: 6 }), Ok(Reply::Ok));
-    assert_eq!(mount.ask(ROOT, file, Op::Access { mask: 6 }), Ok(Reply::Ok));
-    assert_eq!(mount.ask(ROOT, file, Op::Access { mask: 1 }), Err(Errno::EACCES));
-    // Whatever it did for others, the thread is itself again.
-    assert_eq!(std::fs::metadata(&path).unwrap().gid(), 2000);
-    std::fs::write(dir.path().join("mine"), "").unwrap();
-    assert_eq!(std::fs::metadata(dir.path().join("mine")).unwrap().uid(), 0);
 }
 
 /// No security module is at work here, so that a name of users serves as its label's.

@@ -6,6 +6,8 @@
 mod descriptors;
 mod fake;
 mod handles;
+mod id_xattrs;
+mod idmap;
 mod linux;
 mod names;
 mod nodes;

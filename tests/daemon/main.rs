@@ -10,6 +10,7 @@ mod command_line;
 mod dropin;
 mod engines;
 mod harness;
+mod identity;
 mod install;
 mod life;
 mod limits;

@@ -97,6 +97,27 @@ fn only_root_binds() {
 }
 
 #[test]
+fn a_mapping_changes_what_is_shown_and_not_who_makes_files() {
+    let user = User::new();
+    let daemon = Daemon::start(user.ptfs(&["--uid-mapping=0:5:1:65534:65534:1"]));
+    // Root's, and the user's own.
+    assert_eq!(user.script("mkdir dir && stat -c %u hello dir"), "5\n65534\n");
+    assert_eq!(fs::metadata(user.scratch.source().join("dir")).expect("made").uid(), USER);
+    daemon.stop();
+}
+
+#[test]
+fn a_plain_user_can_only_be_himself() {
+    let user = User::new();
+    let (code, said) = refusal(&mut user.ptfs(&["--squash-to=1000:65534"]));
+    assert!(code == Some(2) && said.contains("--squash-to=1000:65534 needs root; you are 65534:65534"), "{said}");
+    let daemon = Daemon::start(user.ptfs(&["--squash-to=65534:65534"]));
+    assert_eq!(user.script("mkdir dir && cat hello && chmod 600 dir"), "hello\n");
+    assert_eq!(fs::metadata(user.scratch.source().join("dir")).expect("made").mode() & 0o7777, 0o600);
+    daemon.stop();
+}
+
+#[test]
 fn fusermount_ends_it() {
     let user = User::new();
     let mut daemon = Daemon::start(user.ptfs(&[]));

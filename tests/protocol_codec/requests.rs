@@ -139,6 +139,7 @@ pub const GOLDEN: &[(u32, &str, Op<'static>)] = &[
     (24, "'user.k' 00", Op::Removexattr { name: c"user.k" }),
     (25, "0500000000000000 00000000 00000000 efcdab8967452301 | fh, unused, padding, lock_owner",
         Op::Flush { fh: Fh(5), lock_owner: 0x0123_4567_89ab_cdef }),
+    (34, "06000000 00000000                   | mask, padding", Op::Access { mask: 6 }),
     (26, "07000000 2d000000 00000200 fbffff73 fd070000 00*44 | major, minor, max_readahead, flags, flags2, unused",
         Op::Init(InitIn {
             major: 7, minor: 45, max_readahead: 128 << 10, flags: 0x73ff_fffb, flags2: 0x7fd, unused: [0; 11],

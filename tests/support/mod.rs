@@ -6,6 +6,7 @@
 //! - `PTFS_ARGS`: more arguments for each mount, separated by blanks.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod idmapped;
 pub mod sys;
 
 use std::io::Read;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 
-use clap::{Arg, ArgAction, Command};
+use clap::Command;
 
 use super::super::cli::{Codes, command, parse};
 use super::*;
@@ -89,22 +89,9 @@ mount /src /mnt -o defaults,noauto,users,relatime,sync,lazytime
 mount /src /mnt -o rw,context=system_u:object_r:tmp_t:s0
 ";
 
-/// Flags that the table names and that `policy` and the mapping of ids define; taken as they come where those do not.
-const SWITCHES: [&str; 5] = ["writeback", "xattr", "no-xattr", "readonly", "use-host-ino"];
-const VALUES: [&str; 7] =
-    ["cache", "negative-timeout", "xattrmap", "inode-handles", "killpriv-v2", "uid-mapping", "gid-mapping"];
-
 /// The flags of ptfs.
 fn own() -> Command {
-    let mut own = command();
-    let there: Vec<String> = own.get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect();
-    for name in SWITCHES.into_iter().filter(|name| !there.iter().any(|there| there == name)) {
-        own = own.arg(Arg::new(name).long(name).action(ArgAction::SetTrue));
-    }
-    for name in VALUES.into_iter().filter(|name| !there.iter().any(|there| there == name)) {
-        own = own.arg(Arg::new(name).long(name).action(ArgAction::Set));
-    }
-    own
+    command()
 }
 
 fn words(line: &str) -> (Manner, Vec<OsString>) {
