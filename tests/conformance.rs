@@ -81,8 +81,23 @@ with_options! {
 
 /// Cases that an option answers otherwise by its nature (README, Limits): the kernel never asks.
 const EXEMPT: &[(&str, &[&str])] = &[
-    // Who may open a file is seen when it is written.
-    ("no-open", &["append_only_file"]),
+    // Who may open a file is seen when it is written. Nothing tells when locks end, so that the kernel keeps them.
+    (
+        "no-open",
+        &[
+            "append_only_file",
+            "file_flags",
+            "ranges_conflict_between_mount_and_host",
+            "a_lock_names_its_holder",
+            "closing_any_descriptor_loses_the_locks",
+            "one_owner_converts_through_any_descriptor",
+            "waiting_ends_with_the_lock",
+            "a_signal_ends_the_wait",
+            "whoever_dies_waiting_leaves_nothing",
+            "open_files_own_locks",
+            "many_waiters_on_one_cpu",
+        ],
+    ),
     // Size and times are the kernel's, so that the host's changes do not show; writes that do not fit are noticed by
     // fsync(2); holes do not show.
     (

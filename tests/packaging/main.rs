@@ -34,7 +34,13 @@ fn generate(what: &str) -> String {
 fn flags(help: &str) -> Vec<&str> {
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let found = lines.filter_map(|line| line.find("--").map(|at| &line[at..]));
-    found.map(|flag| &flag[..flag.find(|c: char| c != '-' && !c.is_ascii_lowercase()).unwrap_or(flag.len())]).collect()
+    found
+        .map(|flag| {
+            &flag[..flag
+                .find(|c: char| c != '-' && !c.is_ascii_lowercase() && !c.is_ascii_digit())
+                .unwrap_or(flag.len())]
+        })
+        .collect()
 }
 
 fn with_file(text: &str, check: impl FnOnce(&Path)) {
