@@ -5,7 +5,7 @@
 //!
 //! - `PTFS_MODEL_SEED` (1): the sequences follow from it.
 //! - `PTFS_MODEL_STEPS` (8000): steps on each backing.
-//! - `PTFS_MODEL_FS`: only `ext4`, or only `tmpfs`.
+//! - `PTFS_MODEL_FS` (`ext4,tmpfs`): the backings; there are `xfs`, `btrfs`, `overlay` and `sshfs` too.
 //! - `PTFS_MODEL_FINDINGS` (1): go on until so many different differences are known.
 //!
 //! # What is not compared
@@ -22,7 +22,7 @@
 //! - mtime after a copy_file_range that fails: the kernel's FUSE client keeps what it knew, the host may have set it.
 //! - SEEK_DATA over preallocated blocks, where the page cache decides, and over a tmpfs's holes that a mapping touched.
 //! - Order of names in a directory, and the position of a directory's fd: both are the filesystem's own.
-//! - FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE: the kernel's FUSE client refuses them itself.
+//! - FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE and UNSHARE_RANGE: the kernel's FUSE client refuses them itself.
 //! - What a request does not tell (README, Limits): the writer's supplementary groups, for SGID of a file that its group
 //!   may not execute; why file capabilities go, for SUID and SGID of such a file; a stranger's chown(-1, -1).
 //! - The alignment that O_DIRECT asks for: the model reads and writes whole pages with it.
@@ -93,11 +93,10 @@ fn against(variant: Option<&'static Variant>) {
     let seed: u64 = env("PTFS_MODEL_SEED").unwrap_or(1);
     let steps: usize = env("PTFS_MODEL_STEPS").unwrap_or(8000);
     let wanted: usize = env("PTFS_MODEL_FINDINGS").unwrap_or(1);
-    let only: Option<String> = env("PTFS_MODEL_FS");
-    let filesystems = support::FILESYSTEMS.into_iter().filter(move |fs| match &only {
-        Some(name) => format!("{fs:?}").eq_ignore_ascii_case(name),
-        None => true,
-    });
+    let filesystems: Vec<Fs> = match env::<String>("PTFS_MODEL_FS") {
+        Some(names) => names.split(',').map(Fs::named).collect(),
+        None => support::FILESYSTEMS.into(),
+    };
     for fs in filesystems {
         let name = variant.map_or("plain directory", |variant| variant.name);
         println!("{name} on {fs:?}: PTFS_MODEL_SEED={seed} PTFS_MODEL_STEPS={steps}");
@@ -214,7 +213,8 @@ impl Pair {
             let dead = |mount: &mut Mount| !mount.running() || mount.path().metadata().is_err();
             if self.mount.as_mut().is_none_or(dead) {
                 self.mount = None;
-                let mount = Mount::start(variant, &self.backing.path().join("source"));
+                let args = [&["-o", "allow_other"], self.backing.fs.args()].concat();
+                let mount = Mount::with_args(variant, &args, &self.backing.path().join("source"));
                 self.watch.pid.store(mount.pid(), Ordering::Relaxed);
                 self.mount = Some(mount);
             }
