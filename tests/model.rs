@@ -41,7 +41,7 @@ mod model {
 use model::generate::Generator;
 use model::ops::Step;
 use model::side::{Mutant, Side};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -173,6 +173,22 @@ fn brief(text: &str) -> String {
     if text.len() > 100 { format!("{} ...", text.chars().take(100).collect::<String>()) } else { text.into() }
 }
 
+/// Sequences, and tries to shrink one, that find something in an overlay's lower layer.
+const LOWER_EPISODES: u64 = 1500;
+
+/// What a sequence's working directory has in the lower layer: each write to it is a copy upwards first.
+fn lower_layer(dir: &Path) {
+    std::fs::create_dir_all(dir.join("d/e")).unwrap();
+    for (name, mode, owner) in [("a", 0o644, 0), ("b", 0o666, 1000), ("d/a", 0o4755, 1000), ("d/b", 0o2775, 2000)] {
+        let path = dir.join(name);
+        std::fs::write(&path, name.repeat(5000)).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        sys::chmod(sys::At::Path(sys::b(&path)), mode).unwrap();
+    }
+    sys::setxattr(sys::At::Path(sys::b(&dir.join("a"))), "user.a", b"below", 0).unwrap();
+    std::os::unix::fs::symlink("d/a", dir.join("c")).unwrap();
+}
+
 /// The filesystem with the plain directory in `plain`, and what the mount shows in `source`.
 struct Pair {
     backing: Backing,
@@ -187,12 +203,16 @@ struct Pair {
 
 impl Pair {
     fn new(fs: Fs, variant: Option<&'static Variant>) -> Pair {
-        let backing = Backing::new(fs, 2048, "noatime");
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 1;
+        let backing = Backing::filled(fs, 2048, "noatime", |lower| {
+            for dir in ["plain", "source"] {
+                (1..=LOWER_EPISODES).for_each(|n| lower_layer(&lower.join(dir).join(format!("t{n}/w"))));
+            }
+        });
         for dir in ["plain", "source"] {
-            std::fs::create_dir(backing.path().join(dir)).unwrap();
+            std::fs::create_dir_all(backing.path().join(dir)).unwrap();
         }
         let watch = Watch::start();
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 1;
         Pair { backing, variant, mount: None, mutant: None, next: 0, epoch, watch }
     }
 
@@ -207,7 +227,7 @@ impl Pair {
         }
         self.next += 1;
         for name in ["plain", "source"] {
-            std::fs::create_dir(self.dir(name)).unwrap();
+            std::fs::create_dir_all(self.dir(name).join("w")).unwrap();
         }
         if let Some(variant) = self.variant {
             let dead = |mount: &mut Mount| !mount.running() || mount.path().metadata().is_err();
@@ -220,8 +240,9 @@ impl Pair {
             }
         }
         let mounted = self.mount.as_ref().map(|mount| mount.path().join(format!("t{}", self.next)));
-        let plain = Side::new(&self.dir("plain"), self.epoch, None);
-        [plain, Side::new(&mounted.unwrap_or(self.dir("source")), self.epoch, self.mutant)]
+        let fs = self.backing.fs;
+        let plain = Side::new(fs, &self.dir("plain"), self.epoch, None);
+        [plain, Side::new(fs, &mounted.unwrap_or(self.dir("source")), self.epoch, self.mutant)]
     }
 
     /// One random sequence; a difference comes back shrunk.

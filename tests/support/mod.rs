@@ -204,7 +204,12 @@ impl Fs {
 
     /// With these the daemon keeps nothing longer than the filesystem does itself.
     pub fn args(self) -> &'static [&'static str] {
-        if self == Fs::Sshfs { &["--attr-timeout=0", "--entry-timeout=0"] } else { &[] }
+        match self {
+            Fs::Sshfs => &["--attr-timeout=0", "--entry-timeout=0"],
+            // A copy upwards changes the directories above, too.
+            Fs::Overlay => &["--attr-timeout=0"],
+            _ => &[],
+        }
     }
 }
 
