@@ -17,14 +17,18 @@
 //! - Times of a FIFO: the kernel serves it alone, and leaves a FUSE file's times to a daemon that never hears of it.
 //! - Mappings: bytes beyond the end of file (POSIX leaves them open), and whether a store takes file capabilities away
 //!   and sets mtime, since the kernel sends the page to the daemon as a WRITE.
-//! - File capabilities after a fallocate that fails: the kernel's FUSE client removes them before it asks the daemon.
-//! - mtime after a truncate to 0 (README, Limits).
+//! - File capabilities, SUID and SGID after a fallocate that fails: the kernel's FUSE client removes the former before it
+//!   asks the daemon, and does not see that the host (overlayfs) has removed the latter.
+//! - mtime after a truncate to 0, and SUID and SGID of what was empty already (README, Limits).
 //! - mtime after a copy_file_range that fails: the kernel's FUSE client keeps what it knew, the host may have set it.
 //! - SEEK_DATA over preallocated blocks, where the page cache decides, and over a tmpfs's holes that a mapping touched.
 //! - Order of names in a directory, and the position of a directory's fd: both are the filesystem's own.
 //! - FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE and UNSHARE_RANGE: the kernel's FUSE client refuses them itself.
 //! - What a request does not tell (README, Limits): the writer's supplementary groups, for SGID of a file that its group
 //!   may not execute; why file capabilities go, for SUID and SGID of such a file; a stranger's chown(-1, -1).
+//! - What btrfs and overlayfs list to others than root (README, Limits), an overlayfs's d_ino, STATX_SUBVOL.
+//! - How long the kernel keeps what an overlayfs changes by itself, and sshfs behind another name: their mounts have
+//!   timeouts of 0.
 //! - The alignment that O_DIRECT asks for: the model reads and writes whole pages with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
