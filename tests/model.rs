@@ -5,7 +5,7 @@
 //!
 //! - `PTFS_MODEL_SEED` (1): the sequences follow from it.
 //! - `PTFS_MODEL_STEPS` (8000): steps on each backing.
-//! - `PTFS_MODEL_FS`: only `ext4`, or only `tmpfs`.
+//! - `PTFS_MODEL_FS` (`ext4,tmpfs`): the backings; there are `xfs`, `btrfs`, `overlay` and `sshfs` too.
 //! - `PTFS_MODEL_FINDINGS` (1): go on until so many different differences are known.
 //!
 //! # What is not compared
@@ -17,14 +17,18 @@
 //! - Times of a FIFO: the kernel serves it alone, and leaves a FUSE file's times to a daemon that never hears of it.
 //! - Mappings: bytes beyond the end of file (POSIX leaves them open), and whether a store takes file capabilities away
 //!   and sets mtime, since the kernel sends the page to the daemon as a WRITE.
-//! - File capabilities after a fallocate that fails: the kernel's FUSE client removes them before it asks the daemon.
-//! - mtime after a truncate to 0 (README, Limits).
+//! - File capabilities, SUID and SGID after a fallocate that fails: the kernel's FUSE client removes the former before it
+//!   asks the daemon, and does not see that the host (overlayfs) has removed the latter.
+//! - mtime after a truncate to 0, and SUID and SGID of what was empty already (README, Limits).
 //! - mtime after a copy_file_range that fails: the kernel's FUSE client keeps what it knew, the host may have set it.
 //! - SEEK_DATA over preallocated blocks, where the page cache decides, and over a tmpfs's holes that a mapping touched.
 //! - Order of names in a directory, and the position of a directory's fd: both are the filesystem's own.
-//! - FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE: the kernel's FUSE client refuses them itself.
+//! - FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE and UNSHARE_RANGE: the kernel's FUSE client refuses them itself.
 //! - What a request does not tell (README, Limits): the writer's supplementary groups, for SGID of a file that its group
 //!   may not execute; why file capabilities go, for SUID and SGID of such a file; a stranger's chown(-1, -1).
+//! - What btrfs and overlayfs list to others than root (README, Limits), an overlayfs's d_ino, STATX_SUBVOL.
+//! - How long the kernel keeps what an overlayfs changes by itself, and sshfs behind another name: their mounts have
+//!   timeouts of 0.
 //! - The alignment that O_DIRECT asks for: the model reads and writes whole pages with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -41,7 +45,7 @@ mod model {
 use model::generate::Generator;
 use model::ops::Step;
 use model::side::{Mutant, Side};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -100,11 +104,10 @@ fn against(variant: Option<&'static Variant>) {
     let seed: u64 = env("PTFS_MODEL_SEED").unwrap_or(1);
     let steps: usize = env("PTFS_MODEL_STEPS").unwrap_or(8000);
     let wanted: usize = env("PTFS_MODEL_FINDINGS").unwrap_or(1);
-    let only: Option<String> = env("PTFS_MODEL_FS");
-    let filesystems = support::FILESYSTEMS.into_iter().filter(move |fs| match &only {
-        Some(name) => format!("{fs:?}").eq_ignore_ascii_case(name),
-        None => true,
-    });
+    let filesystems: Vec<Fs> = match env::<String>("PTFS_MODEL_FS") {
+        Some(names) => names.split(',').map(Fs::named).collect(),
+        None => support::FILESYSTEMS.into(),
+    };
     for fs in filesystems {
         let name = variant.map_or("plain directory", |variant| variant.name);
         println!("{name} on {fs:?}: PTFS_MODEL_SEED={seed} PTFS_MODEL_STEPS={steps}");
@@ -181,6 +184,22 @@ fn brief(text: &str) -> String {
     if text.len() > 100 { format!("{} ...", text.chars().take(100).collect::<String>()) } else { text.into() }
 }
 
+/// Sequences, and tries to shrink one, that find something in an overlay's lower layer.
+const LOWER_EPISODES: u64 = 1500;
+
+/// What a sequence's working directory has in the lower layer: each write to it is a copy upwards first.
+fn lower_layer(dir: &Path) {
+    std::fs::create_dir_all(dir.join("d/e")).unwrap();
+    for (name, mode, owner) in [("a", 0o644, 0), ("b", 0o666, 1000), ("d/a", 0o4755, 1000), ("d/b", 0o2775, 2000)] {
+        let path = dir.join(name);
+        std::fs::write(&path, name.repeat(5000)).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        sys::chmod(sys::At::Path(sys::b(&path)), mode).unwrap();
+    }
+    sys::setxattr(sys::At::Path(sys::b(&dir.join("a"))), "user.a", b"below", 0).unwrap();
+    std::os::unix::fs::symlink("d/a", dir.join("c")).unwrap();
+}
+
 /// The filesystem with the plain directory in `plain`, and what the mount shows in `source`.
 struct Pair {
     backing: Backing,
@@ -195,12 +214,16 @@ struct Pair {
 
 impl Pair {
     fn new(fs: Fs, variant: Option<&'static Variant>) -> Pair {
-        let backing = Backing::new(fs, 2048, "noatime");
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 1;
+        let backing = Backing::filled(fs, 2048, "noatime", |lower| {
+            for dir in ["plain", "source"] {
+                (1..=LOWER_EPISODES).for_each(|n| lower_layer(&lower.join(dir).join(format!("t{n}/w"))));
+            }
+        });
         for dir in ["plain", "source"] {
-            std::fs::create_dir(backing.path().join(dir)).unwrap();
+            std::fs::create_dir_all(backing.path().join(dir)).unwrap();
         }
         let watch = Watch::start();
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 1;
         Pair { backing, variant, mount: None, mutant: None, next: 0, epoch, watch }
     }
 
@@ -215,20 +238,22 @@ impl Pair {
         }
         self.next += 1;
         for name in ["plain", "source"] {
-            std::fs::create_dir(self.dir(name)).unwrap();
+            std::fs::create_dir_all(self.dir(name).join("w")).unwrap();
         }
         if let Some(variant) = self.variant {
             let dead = |mount: &mut Mount| !mount.running() || mount.path().metadata().is_err();
             if self.mount.as_mut().is_none_or(dead) {
                 self.mount = None;
-                let mount = Mount::start(variant, &self.backing.path().join("source"));
+                let args = [&["-o", "allow_other"], self.backing.fs.args()].concat();
+                let mount = Mount::with_args(variant, &args, &self.backing.path().join("source"));
                 self.watch.pid.store(mount.pid(), Ordering::Relaxed);
                 self.mount = Some(mount);
             }
         }
         let mounted = self.mount.as_ref().map(|mount| mount.path().join(format!("t{}", self.next)));
-        let plain = Side::new(&self.dir("plain"), self.epoch, None);
-        [plain, Side::new(&mounted.unwrap_or(self.dir("source")), self.epoch, self.mutant)]
+        let fs = self.backing.fs;
+        let plain = Side::new(fs, &self.dir("plain"), self.epoch, None);
+        [plain, Side::new(fs, &mounted.unwrap_or(self.dir("source")), self.epoch, self.mutant)]
     }
 
     /// One random sequence; a difference comes back shrunk.

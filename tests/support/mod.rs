@@ -186,40 +186,95 @@ fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
 pub enum Fs {
     Ext4,
     Tmpfs,
+    Xfs,
+    Btrfs,
+    /// On a tmpfs, with all its layers in it; see [`Backing::filled`].
+    Overlay,
+    /// A network filesystem: sshfs, on an sftp-server of this machine that serves an ext4.
+    Sshfs,
 }
 
 pub const FILESYSTEMS: [Fs; 2] = [Fs::Ext4, Fs::Tmpfs];
+pub const MORE_FILESYSTEMS: [Fs; 4] = [Fs::Xfs, Fs::Btrfs, Fs::Overlay, Fs::Sshfs];
+
+impl Fs {
+    pub fn named(name: &str) -> Fs {
+        let mut all = FILESYSTEMS.into_iter().chain(MORE_FILESYSTEMS);
+        all.find(|fs| format!("{fs:?}").eq_ignore_ascii_case(name)).unwrap_or_else(|| panic!("no filesystem {name}"))
+    }
+
+    /// With these the daemon keeps nothing longer than the filesystem does itself.
+    pub fn args(self) -> &'static [&'static str] {
+        match self {
+            Fs::Sshfs => &["--attr-timeout=0", "--entry-timeout=0"],
+            // A copy upwards changes the directories above, too.
+            Fs::Overlay => &["--attr-timeout=0"],
+            _ => &[],
+        }
+    }
+}
 
 /// A filesystem of its own (nodev, because FUSE mounts are, too), unmounted when dropped.
 pub struct Backing {
     pub fs: Fs,
     mountpoint: TempDir,
     _image: Option<tempfile::NamedTempFile>,
+    /// What it is made of; dropped after it is unmounted.
+    _below: Option<Box<Backing>>,
 }
 
 impl Backing {
     /// A fresh filesystem of `mib` MiB; `options` are added to its mount options.
     pub fn new(fs: Fs, mib: u64, options: &str) -> Backing {
+        Backing::filled(fs, mib, options, |_| {})
+    }
+
+    /// The same; an overlay's lower layer is what `fill` makes of the directory that it gets.
+    pub fn filled(fs: Fs, mib: u64, options: &str, fill: impl FnOnce(&Path)) -> Backing {
         assert!(sys::is_root(), "a backing filesystem of its own needs root to mount it");
         let mountpoint = tempfile::Builder::new().prefix("ptfs-backing-").tempdir().unwrap();
         let mut mount = Command::new("mount");
-        let mut image = None;
+        let (mut image, mut below) = (None, None);
+        let mut formatted = |mkfs: &[&str]| {
+            let file = tempfile::Builder::new().prefix("ptfs-image-").tempfile().unwrap();
+            file.as_file().set_len(mib << 20).unwrap();
+            run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(file.path()));
+            mount.arg("-o").arg(format!("loop,nodev,{options}")).arg(file.path());
+            image = Some(file);
+        };
         match fs {
-            Fs::Ext4 => {
-                let file = tempfile::Builder::new().prefix("ptfs-ext4-").tempfile().unwrap();
-                file.as_file().set_len(mib << 20).unwrap();
-                let mut mkfs = Command::new("mkfs.ext4");
-                run(mkfs.args(["-q", "-F", "-b", "4096", "-I", "256", "-m", "0"]).arg(file.path()));
-                mount.arg("-o").arg(format!("loop,nodev,{options}")).arg(file.path());
-                image = Some(file);
-            }
+            Fs::Ext4 => formatted(&["mkfs.ext4", "-q", "-F", "-b", "4096", "-I", "256", "-m", "0"]),
+            Fs::Xfs => formatted(&["mkfs.xfs", "-q"]),
+            Fs::Btrfs => formatted(&["mkfs.btrfs", "-q"]),
             Fs::Tmpfs => {
                 let options = format!("size={mib}m,mode=755,nodev,{options}");
                 mount.args(["-t", "tmpfs", "-o", &options, "ptfs-test"]);
             }
+            Fs::Overlay => {
+                let layers = Backing::new(Fs::Tmpfs, mib, options);
+                let [lower, upper, work] = ["lower", "upper", "work"].map(|name| layers.path().join(name));
+                for dir in [&lower, &upper, &work] {
+                    std::fs::create_dir(dir).unwrap();
+                }
+                fill(&lower);
+                let [lower, upper, work] = [lower, upper, work].map(|dir| dir.display().to_string());
+                let options = format!("lowerdir={lower},upperdir={upper},workdir={work},nodev,{options}");
+                mount.args(["-t", "overlay", "-o", &options, "ptfs-test"]);
+                below = Some(layers.into());
+            }
+            Fs::Sshfs => {
+                let served = Backing::new(Fs::Ext4, mib, options);
+                // To sshfs each name of a file is a file: what is done by one name shows at once by the other.
+                let uncached = "dir_cache=no,attr_timeout=0,entry_timeout=0";
+                let server = format!("ssh_command={}/tests/support/sftp", env!("CARGO_MANIFEST_DIR"));
+                mount = Command::new("sshfs");
+                mount.args(["-o", &format!("{server},allow_other,default_permissions,{uncached},nodev,{options}")]);
+                mount.arg(format!("localhost:{}", served.path().display()));
+                below = Some(served.into());
+            }
         }
         run(mount.arg(mountpoint.path()));
-        Backing { fs, mountpoint, _image: image }
+        Backing { fs, mountpoint, _image: image, _below: below }
     }
 
     pub fn path(&self) -> &Path {

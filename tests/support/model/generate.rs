@@ -361,8 +361,8 @@ impl Generator {
         self.rng.pick(&all[..n])
     }
     fn fallocate(&mut self) -> Op {
-        // KEEP_SIZE 1, PUNCH_HOLE 2, ZERO_RANGE 16, UNSHARE_RANGE 64.
-        let mode = self.rng.pick(if self.seek_holes { &[3, 3, 3, 2, 64] } else { &[3, 0, 1, 16, 17, 2, 64] });
+        // KEEP_SIZE 1, PUNCH_HOLE 2, ZERO_RANGE 16; 256 is none.
+        let mode = self.rng.pick(if self.seek_holes { &[3, 3, 3, 2, 256] } else { &[3, 0, 1, 16, 17, 2, 256] });
         let (at, len) = (self.rng.pick(&OFFSETS), self.size() as i64);
         Op::Fallocate { slot: self.slot(), mode, at, len }
     }
