@@ -128,7 +128,7 @@ const CASES: &[Case] = cases![
         directory_lists_dots,
     data:
         sparse_beyond_4_gib holes_and_data fallocate_modes truncate_leaves_zeroes large_writes_and_odd_reads
-        direct_io append_from_two_processes append_ignores_the_offset exclusive_create_has_one_winner,
+        direct_io flags_set_later_take_effect append_from_two_processes append_ignores_the_offset exclusive_create_has_one_winner,
     rights:
         sgid_directory_for_members sgid_directory_for_others sgid_chmod_by_others default_acl_beats_umask
         acl_grants_and_masks suid_is_cleared_by_others sgid_without_group_execution capabilities_are_cleared

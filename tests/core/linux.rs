@@ -15,8 +15,9 @@ use ptfs::core::host::{Host, Result, Suid};
 use ptfs::core::ids::{HostFd, NodeId};
 use ptfs::core::nodes::Closing;
 use ptfs::ops::{Os, engine, serve};
+use ptfs::protocol::abi::{CopyFileRangeOut, WriteOut};
 use ptfs::protocol::decode::{decode, split};
-use ptfs::protocol::{Errno, Reply, Request};
+use ptfs::protocol::{Caller, Errno, Fh, Labels, Op, Reply, Request, Unique};
 use ptfs::sys::fs::Linux;
 use zerocopy::IntoBytes;
 
@@ -144,4 +145,30 @@ fn what_is_made_gets_its_labels_or_is_not_made() {
         assert_eq!(make(opcode, body, "nonsense=secret"), Err(Errno::EOPNOTSUPP));
         assert!(!dir.path().join(name).exists());
     }
+}
+
+/// COPY_FILE_RANGE answers in 32 bits, COPY_FILE_RANGE_64 in 64.
+#[test]
+fn copies_are_counted_in_the_width_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("from"), [7; 5000]).unwrap();
+    std::fs::write(dir.path().join("to"), "").unwrap();
+    let mount = Mount::of(dir.path());
+    let caller = Caller { uid: 0, gid: 0, pid: 0, supp_gid: None };
+    let ask =
+        |nodeid, op| mount.serve(Request { unique: Unique(2), nodeid, caller, labels: Labels::default(), op }).unwrap();
+    let open = |name, flags| {
+        let Reply::Entry(entry) = ask(NodeId::ROOT, Op::Lookup { name }) else { panic!("no entry") };
+        let nodeid = NodeId(entry.nodeid);
+        let Reply::Open(open) = ask(nodeid, Op::Open { flags, kill_suidgid: false }) else { panic!("no file") };
+        (nodeid, Fh(open.fh))
+    };
+    let ((from, fh_in), (to, fh_out)) = (open(c"from", 0), open(c"to", 1));
+    let copy = |off_in, off_out, wide| {
+        let (nodeid_out, len, flags) = (to, u64::MAX, 0);
+        ask(from, Op::CopyFileRange { fh_in, off_in, nodeid_out, fh_out, off_out, len, flags, wide })
+    };
+    assert_eq!(copy(0, 0, false), Reply::Write(WriteOut { size: 5000, padding: 0 }));
+    assert_eq!(copy(1000, 5000, true), Reply::Copied(CopyFileRangeOut { bytes_copied: 4000 }));
+    assert_eq!(std::fs::read(dir.path().join("to")).unwrap(), [7; 9000]);
 }

@@ -186,3 +186,33 @@ fn what_makes_no_sense_is_a_usage_error_in_one_line() {
         assert!(said.lines().count() == 1 && said.starts_with("ptfs: ") && said.contains(part), "{said}");
     }
 }
+
+/// Without the flags a lock on the mount is one on the host, as the cases of `conformance` have it.
+#[test]
+fn locks_stay_in_the_mount_if_told_to() {
+    for variant in &VARIANTS {
+        for (flag, kind) in [("--posix-lock=false", "posix"), ("--flock=false", "flock")] {
+            let served = Served::by(variant, &[flag], |dir| fs::write(dir.join("f"), "content").unwrap());
+            let open = |path: PathBuf| sys::open(sys::b(&path), libc::O_RDWR, 0).unwrap();
+            let (one, other, host) = (open(served.at("f")), open(served.at("f")), open(served.on_host("f")));
+            let lock = |fd, flock: bool| match flock {
+                true => sys::flock(fd, libc::LOCK_EX | libc::LOCK_NB).map(drop),
+                false => sys::lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, 0, 0).map(drop),
+            };
+            for flock in [false, true] {
+                let stays = flock == (kind == "flock");
+                lock(one, flock).unwrap();
+                assert_eq!(lock(other, flock), Err(libc::EAGAIN), "{flag}: between clients");
+                let expected = if stays { Ok(()) } else { Err(libc::EAGAIN) };
+                assert_eq!(lock(host, flock), expected, "{flag}: from the host, flock {flock}");
+            }
+            let before = served.count(&["FLUSH"]);
+            for fd in [one, other, host] {
+                sys::close(fd).unwrap();
+            }
+            // Who keeps no locks of processes need not be told of each close(2).
+            let flushed = served.count(&["FLUSH"]) - before;
+            assert_eq!(flushed, if kind == "posix" { 0 } else { 2 }, "{flag}");
+        }
+    }
+}

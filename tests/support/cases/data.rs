@@ -178,3 +178,30 @@ pub fn exclusive_create_has_one_winner(dir: &Dir) {
         assert_eq!(racers.map(|child| child.wait()).iter().sum::<i32>(), 1);
     }
 }
+
+/// fcntl(2) with F_SETFL, on and off again.
+pub fn flags_set_later_take_effect(dir: &Dir) {
+    let path = dir.file("f", &[b'a'; 8192], 0o644);
+    let fd = dir.open("f", O_RDWR);
+    let before = ok(sys::fcntl(fd, libc::F_GETFL, 0)) as i32;
+    ok(sys::fcntl(fd, libc::F_SETFL, before | O_APPEND));
+    assert_eq!(ok(sys::pwrite(fd, b"end", 0)), 3);
+    ok(sys::fcntl(fd, libc::F_SETFL, before));
+    assert_eq!(ok(sys::pwrite(fd, b"start", 0)), 5);
+    let now = ok(content(&path));
+    assert!(now.len() == 8195 && now.starts_with(b"starta") && now.ends_with(b"aend"), "{}", now.len());
+    ok(sys::ftruncate(fd, 8192));
+    if sys::fcntl(fd, libc::F_SETFL, before | libc::O_DIRECT).is_ok() {
+        let mut pages = sys::Pages::new(4096);
+        pages.fill(b'd');
+        assert_eq!(ok(sys::pwrite(fd, &pages, 4096)), 4096);
+        assert_eq!(ok(sys::pread(fd, &mut pages, 0)), 4096);
+        assert!(pages.starts_with(b"starta"));
+        ok(sys::fcntl(fd, libc::F_SETFL, before));
+        assert_eq!(ok(sys::pwrite(fd, b"odd", 4095)), 3);
+        ok(sys::fsync(fd, false));
+        let now = fs::read(dir.on_host("f")).unwrap();
+        assert!(now.len() == 8192 && now[4095..4100] == *b"odddd" && now[8191] == b'd');
+    }
+    ok(sys::close(fd));
+}
