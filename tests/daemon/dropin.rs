@@ -1,7 +1,7 @@
 //! Command lines written for others mount, serve and unmount.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -101,6 +101,40 @@ fn virtiofsd() {
     serves(&scratch);
     assert!(daemon.said().contains("--announce-submounts has no effect"), "{}", daemon.said());
     daemon.stop();
+}
+
+/// What the flags of others become is what the mount does.
+#[test]
+fn options_of_others_take_effect() {
+    let lines: [(&str, &[&str], u32); 5] = [
+        ("passthrough", &["--options", "uidmapping=0:4242:1,gidmapping=0:4242:1"], 4242),
+        ("passthrough_hp", &["-f", "--nocache"], 0),
+        ("bindfs", &["-f", "--map=0/4242:@0/@4242"], 4242),
+        ("passthrough_ll", &["-f", "-o", "cache=always,writeback,no_xattr,no_posix_lock"], 0),
+        ("virtiofsd", &["--cache=never", "--no-killpriv-v2", "--inode-file-handles=prefer", "--xattr"], 0),
+    ];
+    for (program, arguments, owner) in lines {
+        let scratch = Scratch::new();
+        let mut command = Command::new(linked(&scratch, program));
+        command.args(arguments).arg(scratch.source()).arg(scratch.mnt());
+        let daemon = Daemon::start(command);
+        let hello = scratch.mnt().join("hello");
+        assert_eq!(fs::metadata(&hello).expect("there").uid(), owner, "{program}");
+        serves(&scratch);
+        fs::write(scratch.source().join("hello"), b"HELLO\n").expect("writable");
+        let fresh = arguments.iter().any(|argument| argument.ends_with("--nocache") || *argument == "--cache=never");
+        if fresh {
+            assert_eq!(fs::read(&hello).expect("readable"), b"HELLO\n", "{program}: nothing is kept");
+        }
+        if arguments.iter().any(|argument| argument.contains("no_xattr")) {
+            let c = std::ffi::CString::new(hello.to_str().expect("text")).expect("no NUL");
+            // SAFETY: both strings end with NUL; no value is passed.
+            let answer = unsafe { libc::setxattr(c.as_ptr(), c"user.a".as_ptr(), std::ptr::null(), 0, 0) };
+            let errno = std::io::Error::last_os_error().raw_os_error();
+            assert_eq!((answer, errno), (-1, Some(libc::EOPNOTSUPP)), "{program}");
+        }
+        daemon.stop();
+    }
 }
 
 #[test]
