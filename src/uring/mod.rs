@@ -32,9 +32,9 @@ use worker::{Parts, Shared, Worker};
 
 /// Requests that a worker keeps in flight, unless the memory cap or the operator says otherwise.
 const DEPTH: usize = 16;
-/// Slots that a worker may open beside, one for each request that waits for a lock: so many of one CPU's callers wait at
-/// most. Until then they are addresses.
-const SPARE: usize = 4096;
+/// Slots that a worker may open beside, one for each request that waits for a lock: so many of one CPU's callers wait, or
+/// four times as many as its queue is deep. Until then they are addresses.
+const SPARE: usize = 1024;
 /// Slots of the one worker that reads `/dev/fuse` beside FUSE-over-io_uring: FORGET and INTERRUPT need few.
 const ASIDE: usize = 2;
 
@@ -96,6 +96,10 @@ impl Plan {
             true => self.queues_of(number).len() * self.depth + if number == 0 { ASIDE } else { 0 },
             false => self.depth,
         }
+    }
+
+    fn spare(&self) -> usize {
+        SPARE.max(4 * self.depth)
     }
 }
 
@@ -191,7 +195,7 @@ struct Crew<'e> {
 
 impl<'e> Crew<'e> {
     fn work(&self, number: usize, host: Arc<Linux>, ready: &(dyn Fn() + Sync)) -> io::Result<()> {
-        let memory = Memory::new(self.plan.slots_of(number), SPARE, self.plan.payload)?;
+        let memory = Memory::new(self.plan.slots_of(number), self.plan.spare(), self.plan.payload)?;
         let made = self.make(number, host, &memory);
         // Whatever goes wrong before, the others must not wait for this one.
         self.begin.all_there.wait();
@@ -227,7 +231,7 @@ impl<'e> Crew<'e> {
             device: device::clone(self.session.device.as_fd(), true)?,
             memory,
             open: self.plan.slots_of(number),
-            spare: SPARE,
+            spare: self.plan.spare(),
             recorder: self.session.stats.register(),
         })?;
         worker.listen();

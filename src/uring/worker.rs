@@ -194,7 +194,7 @@ impl<'m> Worker<'m> {
         if let Some(cell) = shared.rings.get(number) {
             let _ = cell.set(ring.as_raw_fd());
         }
-        let given = RefCell::new(slots.iter().map(|_| None).collect());
+        let given = RefCell::new((0..open).map(|_| None).collect());
         Ok(Worker {
             ring: RefCell::new(ring),
             given,
@@ -337,6 +337,7 @@ impl<'m> Worker<'m> {
                 return Err(Errno::ENOLCK);
             }
             self.open.set(spare + 1);
+            self.given.borrow_mut().push(None);
             parked.spare += 1;
             match via {
                 Via::Queue(qid) => self.offer(spare, qid),
