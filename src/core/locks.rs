@@ -54,11 +54,6 @@ impl Lock {
     pub fn is_whole(&self) -> bool {
         self.flock || self.start == 0 && self.end >= Lock::END
     }
-
-    /// Whether a byte is in both.
-    pub fn overlaps(&self, other: &Lock) -> bool {
-        self.start <= other.end && other.start <= self.end
-    }
 }
 
 /// Whose locks: one owner's on one file. fcntl(2) and flock(2) know nothing of each other.
@@ -76,20 +71,20 @@ pub struct Key {
 pub struct Holder {
     /// Whose they are.
     pub key: Key,
-    /// The open file of the client through which the first was taken: with it goes what is left.
-    pub fh: Fh,
     /// The client's process that took the first.
     pub pid: u32,
     /// Open for reading, and for writing, as locks of either kind need.
     pub mode: (bool, bool),
     file: OwnedFd,
+    /// The open files of the client through which locks were asked for: with the last goes what is left.
+    files: Mutex<Vec<Fh>>,
     leaving: AtomicBool,
 }
 
 impl Holder {
     /// `file` is a description of its own.
-    pub fn new(key: Key, fh: Fh, pid: u32, mode: (bool, bool), file: OwnedFd) -> Holder {
-        Holder { key, fh, pid, mode, file, leaving: AtomicBool::new(false) }
+    pub fn new(key: Key, pid: u32, mode: (bool, bool), file: OwnedFd) -> Holder {
+        Holder { key, pid, mode, file, files: Mutex::default(), leaving: AtomicBool::new(false) }
     }
 
     /// The description.
@@ -102,14 +97,20 @@ impl Holder {
         self.file
     }
 
-    /// Whether the file was closed since this was last told to stay: its RELEASE may be on its way.
+    /// Whether a file was closed since the owner last asked for a lock: its RELEASE may be on its way.
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
     }
 
-    /// The owner uses the file.
-    pub fn stays(&self) {
-        self.leaving.store(false, Ordering::Relaxed);
+    fn uses(&self, fh: Fh) -> bool {
+        lock(&self.files).contains(&fh)
+    }
+
+    /// One of its files is gone; true if it was the last.
+    fn lost(&self, fh: Fh) -> bool {
+        let mut files = lock(&self.files);
+        files.retain(|&file| file != fh);
+        files.is_empty()
     }
 
     /// Whether the host would take such a lock on this description.
@@ -163,9 +164,28 @@ impl Locks {
                     self.len.fetch_add(1, Ordering::Relaxed);
                 }
                 let before = shard.insert(new.key, Arc::clone(&new));
+                if let Some(before) = &before {
+                    *lock(&new.files) = lock(&before.files).clone();
+                }
                 (new, before)
             }
         }
+    }
+
+    /// The owner asks for a lock through an open file. False if the description is not the owner's any more.
+    pub fn used(&self, holder: &Arc<Holder>, fh: Fh) -> bool {
+        let shard = self.shard(holder.key.nodeid);
+        let mut files = lock(&holder.files);
+        if !files.contains(&fh) {
+            files.push(fh);
+        }
+        holder.leaving.store(false, Ordering::Relaxed);
+        shard.get(&holder.key).is_some_and(|there| Arc::ptr_eq(there, holder))
+    }
+
+    /// Whether the description is still the owner's: what an orphan holds is nobody's.
+    pub fn holds(&self, holder: &Arc<Holder>) -> bool {
+        self.shard(holder.key.nodeid).get(&holder.key).is_some_and(|there| Arc::ptr_eq(there, holder))
     }
 
     /// Takes out an owner who was let go of, unless a request of his is in service.
@@ -180,11 +200,11 @@ impl Locks {
         shard.remove(&key)
     }
 
-    /// Takes out all that came by an open file.
+    /// Takes out all whose last open file this was.
     pub fn remove_of(&self, nodeid: NodeId, fh: Fh) -> Vec<Arc<Holder>> {
         let gone: Vec<_> = self
             .shard(nodeid)
-            .extract_if(|key, holder| key.nodeid == nodeid && holder.fh == fh)
+            .extract_if(|key, holder| key.nodeid == nodeid && holder.uses(fh) && holder.lost(fh))
             .map(|(_, holder)| holder)
             .collect();
         self.len.fetch_sub(gone.len(), Ordering::Relaxed);
@@ -193,7 +213,7 @@ impl Locks {
 
     /// An open file was closed, perhaps for the last time.
     pub fn closed(&self, nodeid: NodeId, fh: Fh) {
-        let of_file = |holder: &&Arc<Holder>| holder.key.nodeid == nodeid && holder.fh == fh;
+        let of_file = |holder: &&Arc<Holder>| holder.key.nodeid == nodeid && holder.uses(fh);
         self.shard(nodeid).values().filter(of_file).for_each(|holder| holder.leaving.store(true, Ordering::Relaxed));
     }
 
@@ -213,13 +233,29 @@ pub struct Cancel(Mutex<CancelState>);
 #[derive(Default)]
 struct CancelState {
     cancelled: bool,
+    again: bool,
     wake: Option<Box<dyn Fn() + Send>>,
 }
 
 impl Cancel {
     /// Whether the wait is to end.
     pub fn is_set(&self) -> bool {
-        lock(&self.0).cancelled
+        let state = lock(&self.0);
+        state.cancelled || state.again
+    }
+
+    /// Whether it ended only to begin anew, on another description.
+    pub fn is_again(&self) -> bool {
+        let state = lock(&self.0);
+        state.again && !state.cancelled
+    }
+
+    fn again(&self) {
+        let mut state = lock(&self.0);
+        state.again = true;
+        if let Some(wake) = &state.wake {
+            wake();
+        }
     }
 
     /// Ends the wait, now or when it begins.
@@ -247,10 +283,13 @@ pub struct Wanted {
     pub holder: Arc<Holder>,
     /// What he wants.
     pub lock: Lock,
+    /// His place in the order in which waits began.
+    pub since: u64,
 }
 
 #[derive(Default)]
 struct Waiting {
+    begun: u64,
     requests: HashMap<Unique, (Arc<Cancel>, Wanted)>,
     early: VecDeque<Unique>,
     closed: bool,
@@ -262,14 +301,16 @@ pub struct Waits(Mutex<Waiting>);
 
 impl Waits {
     /// Begins to wait; dropping the guard ends it. An INTERRUPT may have come before.
-    pub fn begin(&self, unique: Unique, wanted: Wanted) -> Wait<'_> {
+    pub fn begin(&self, unique: Unique, holder: &Arc<Holder>, lock_wanted: Lock) -> Wait<'_> {
         let cancel = Arc::new(Cancel::default());
         let mut waiting = lock(&self.0);
+        waiting.begun += 1;
+        let wanted = Wanted { holder: Arc::clone(holder), lock: lock_wanted, since: waiting.begun };
         if waiting.closed || waiting.early.contains(&unique) {
             cancel.set();
         }
-        waiting.requests.insert(unique, (Arc::clone(&cancel), wanted));
-        Wait { waits: self, unique, cancel }
+        waiting.requests.insert(unique, (Arc::clone(&cancel), wanted.clone()));
+        Wait { waits: self, unique, cancel, wanted }
     }
 
     /// INTERRUPT.
@@ -284,6 +325,13 @@ impl Waits {
                 waiting.early.push_back(unique);
             }
         }
+    }
+
+    /// Whoever waits on a description that was replaced begins anew.
+    pub fn replaced(&self, holder: &Arc<Holder>) {
+        let waiting = lock(&self.0);
+        let his = waiting.requests.values().filter(|(_, wanted)| Arc::ptr_eq(&wanted.holder, holder));
+        his.for_each(|(cancel, _)| cancel.again());
     }
 
     /// Nobody is there any more to be told: every wait ends, and every later one at once.
@@ -306,6 +354,8 @@ pub struct Wait<'c> {
     waits: &'c Waits,
     unique: Unique,
     cancel: Arc<Cancel>,
+    /// What is waited for.
+    pub wanted: Wanted,
 }
 
 impl Wait<'_> {

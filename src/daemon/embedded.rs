@@ -70,8 +70,8 @@ impl Builder {
     /// Mounts, and serves on threads of its own. It returns when the mount answers.
     ///
     /// Files are made as their callers if this process is root; its umask and its groups are those of the engine's own
-    /// threads alone, and no signal reaches these. SIGURG, where this process ignores it, gets a handler that does
-    /// nothing: it ends the waits of clients for locks.
+    /// threads alone, and no signal reaches these. A signal that this process has no use for, SIGURG if it may, gets a
+    /// handler that does nothing: it ends the waits of clients for locks.
     pub fn mount(self) -> Result<Mount, MountError> {
         self.start().map_err(MountError)
     }

@@ -106,7 +106,7 @@ pub async fn getlk<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, ask: Ask) 
 async fn owner_of<O: Os>(core: &Core, os: &O, key: &Key, found: &Lock) -> Option<Arc<Holder>> {
     for other in core.locks.others(key) {
         let held = held_by(core, os, &other).await.unwrap_or_default();
-        if held.iter().any(|lock| lock.kind == found.kind && lock.overlaps(found)) {
+        if held.iter().any(|lock| (lock.kind, lock.start, lock.end) == (found.kind, found.start, found.end)) {
             return Some(other);
         }
     }
@@ -123,28 +123,55 @@ pub async fn setlk<'c, O: Os>(
     wait: bool,
 ) -> Result<Answer<'c>> {
     let (file, lock, key) = (core.handles.get(ask.fh)?, ask.lock()?, ask.key(nodeid));
-    if lock.kind == LockType::Unlock {
-        let Some(holder) = core.locks.get(&key) else { return Ok(Reply::Ok.into()) };
-        set(core, os, &holder, lock).await?;
-        if lock.is_whole() {
+    if !file.locked() {
+        file.locks();
+    }
+    loop {
+        let holder = match lock.kind {
+            LockType::Unlock => core.locks.get(&key),
+            kind => Some(holder(core, os, key, &file, &ask, kind).await?),
+        };
+        let Some(holder) = holder else { return Ok(Reply::Ok.into()) };
+        if !core.locks.used(&holder, ask.fh) {
+            continue;
+        }
+        let taken = match lock.kind {
+            LockType::Unlock => set(core, os, &holder, lock).await.map(|()| true),
+            _ => take(core, os, by, &holder, lock, wait).await,
+        }?;
+        // Another thread of the owner's may have had the description replaced, or closed the file: then this lock is
+        // nobody's, and is asked for anew.
+        if !taken || !core.locks.holds(&holder) {
+            let _ = set(core, os, &holder, Lock { kind: LockType::Unlock, ..lock }).await;
+            continue;
+        }
+        if lock.kind == LockType::Unlock && lock.is_whole() {
             core.locks.remove_idle(holder).into_iter().for_each(|holder| let_go(os, holder));
         }
         return Ok(Reply::Ok.into());
     }
-    let holder = holder(core, os, key, &file, &ask, lock.kind).await?;
-    holder.stays();
-    let mut answer = set(core, os, &holder, lock).await;
+}
+
+/// Takes the lock; false if the wait for it must begin anew.
+async fn take<O: Os>(
+    core: &Core,
+    os: &O,
+    by: (Unique, u32),
+    holder: &Arc<Holder>,
+    lock: Lock,
+    wait: bool,
+) -> Result<bool> {
+    let mut answer = set(core, os, holder, lock).await;
     if wait && answer == Err(Errno::EAGAIN) {
-        answer = wait_for(core, os, by, holder, lock).await;
-    } else {
-        for _ in 0..PATIENCE {
-            if answer != Err(Errno::EAGAIN) || !somebody_leaves(core, os, &key).await {
-                break;
-            }
-            answer = set(core, os, &holder, lock).await;
-        }
+        return wait_for(core, os, by, holder, lock).await;
     }
-    answer.map(|()| Reply::Ok.into())
+    for _ in 0..PATIENCE {
+        if answer != Err(Errno::EAGAIN) || !somebody_leaves(core, os, &holder.key).await {
+            break;
+        }
+        answer = set(core, os, holder, lock).await;
+    }
+    answer.map(|()| true)
 }
 
 /// RELEASE comes some time after close(2), and locks that are a file's own last until then, though on the host they are
@@ -181,23 +208,36 @@ async fn holder<O: Os>(
     }
     let write = file.writable() || old.as_ref().is_some_and(|old| old.mode.1);
     let (description, mode) = describe(os, file.fd(), write).await?;
+    let new = HostFd(description.as_raw_fd());
+    let mut moved = Vec::new();
     if let Some(old) = &old {
         // Taken anew before they are let go of, so that nobody comes between.
-        let fd = HostFd(description.as_raw_fd());
-        for lock in held_by(core, os, old).await? {
-            // Only read locks can be in the way of read locks, so that he gets what he had.
-            quick(core, os, move |host| host.lock(fd, &lock)).await?;
-        }
+        move_locks(core, os, old, new, &mut moved).await?;
     }
-    let (holder, spare) = core.locks.put(Holder::new(key, ask.fh, ask.lk.pid, mode, description), old.as_ref());
-    drop(old);
+    let (holder, spare) = core.locks.put(Holder::new(key, ask.lk.pid, mode, description), old.as_ref());
     if let Some(spare) = spare {
+        if let Some(old) = old.filter(|old| Arc::ptr_eq(old, &spare)) {
+            // What other threads of the owner's have taken in the meantime; later ones see that it is replaced.
+            move_locks(core, os, &old, new, &mut moved).await?;
+            core.waits.replaced(&old);
+        }
         // Closing it may take a while.
         let _ = set(core, os, &spare, Lock::none(key.flock)).await;
         let_go(os, spare);
     }
-    file.locks();
     if holder.permits(kind) { Ok(holder) } else { Err(Errno::EBADF) }
+}
+
+/// Takes on `new` what `old` holds, but for what was `moved` before. Only read locks can be in the way of read locks, so
+/// that the owner gets what he had.
+async fn move_locks<O: Os>(core: &Core, os: &O, old: &Holder, new: HostFd, moved: &mut Vec<Lock>) -> Result<()> {
+    for lock in held_by(core, os, old).await? {
+        if !moved.contains(&lock) {
+            quick(core, os, move |host| host.lock(new, &lock)).await?;
+            moved.push(lock);
+        }
+    }
+    Ok(())
 }
 
 /// Opens a description of the file: with both rights where one is to write, so that it takes locks of either kind.
@@ -216,32 +256,39 @@ async fn describe<O: Os>(os: &O, file: HostFd, write: bool) -> Result<(std::os::
     Err(refused.unwrap_or(Errno::EBADF))
 }
 
+/// Waits for the lock; false if the wait must begin anew, on another description.
 async fn wait_for<O: Os>(
     core: &Core,
     os: &O,
     (unique, pid): (Unique, u32),
-    holder: Arc<Holder>,
+    holder: &Arc<Holder>,
     lock: Lock,
-) -> Result<()> {
-    let wanted = Wanted { holder, lock };
-    // As on the host, where flock(2) knows no such thing.
-    if !lock.flock && is_ring(core, os, &wanted).await {
+) -> Result<bool> {
+    let wait = core.waits.begin(unique, holder, lock);
+    // As on the host, where flock(2) knows no such thing. After it has begun: of those who close a ring at the same time
+    // the last sees all others.
+    if !lock.flock && is_ring(core, os, &wait.wanted).await {
         return Err(Errno::EDEADLK);
     }
-    let holder = Arc::clone(&wanted.holder);
-    let wait = core.waits.begin(unique, wanted);
     // FUSE-over-io_uring tells nothing of a signal that came before the request was taken off its queue, and whoever was
     // interrupted once is deaf to all that comes later.
     if os.host().has_signal(pid) {
         return Err(Errno::EINTR);
     }
-    let cancel = wait.cancel();
-    os.park(move |host| host.lock_wait(holder.fd(), &lock, &cancel)).await
+    if !core.locks.holds(holder) {
+        return Ok(false);
+    }
+    let (cancel, holder) = (wait.cancel(), Arc::clone(holder));
+    match os.park(move |host| host.lock_wait(holder.fd(), &lock, &cancel)).await {
+        Err(Errno::EINTR) if wait.cancel().is_again() => Ok(false),
+        answer => answer.map(|()| true),
+    }
 }
 
-/// Whether the one who has the lock waits, perhaps by way of others, for the one who wants it.
+/// Whether the one who has the lock waits, perhaps by way of others, for the one who wants it, who was the last to begin.
+/// Two owners of one process are open files, whose locks another of its threads may let go of.
 async fn is_ring<O: Os>(core: &Core, os: &O, wanted: &Wanted) -> bool {
-    let owner = wanted.holder.key.owner;
+    let (owner, pid) = (wanted.holder.key.owner, wanted.holder.pid);
     let mut next = wanted.clone();
     for _ in 0..MOST_IN_A_RING {
         let (fd, lock) = (next.holder.fd(), next.lock);
@@ -253,9 +300,12 @@ async fn is_ring<O: Os>(core: &Core, os: &O, wanted: &Wanted) -> bool {
         if other.key.owner == owner {
             return true;
         }
+        if other.pid == pid {
+            return false;
+        }
         match core.waits.of_owner(other.key.owner).into_iter().find(|wanted| !wanted.lock.flock) {
-            Some(wanted) => next = wanted,
-            None => return false,
+            Some(waiting) if waiting.since < wanted.since => next = waiting,
+            _ => return false,
         }
     }
     false

@@ -83,7 +83,9 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         }
 
         Op::Poll { fh, events } => control::poll(core, os, nodeid, fh, events).await,
-        Op::Ioctl { fh, cmd, data, out_size, .. } => control::ioctl(core, os, (nodeid, fh), cmd, data, out_size).await,
+        Op::Ioctl { fh, cmd, data, out_size, .. } => {
+            control::ioctl(core, os, caller, (nodeid, fh), cmd, data, out_size).await
+        }
 
         Op::Opendir { flags } => dir::opendir(core, os, nodeid, flags).await,
         Op::Readdir { fh, offset, size } => dir::readdir(core, os, nodeid, (fh, offset, size)).await,

@@ -8,8 +8,8 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread::Scope;
 use std::time::Instant;
@@ -63,7 +63,7 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
     };
     std::thread::scope(|scope| {
         for _ in 0..FIRST {
-            pool.grow(scope)?;
+            pool.grow(scope, pool.clone_device()?)?;
         }
         on_ready(Started {
             transport: "/dev/fuse",
@@ -82,23 +82,28 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
 }
 
 impl Pool<'_> {
-    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> io::Result<()> {
-        let number = self.threads.fetch_add(1, Ordering::Relaxed);
-        if number >= MOST {
-            self.threads.fetch_sub(1, Ordering::Relaxed);
-            return Ok(());
-        }
-        let device = device::clone(self.session.device.as_fd(), false)?;
+    fn clone_device(&self) -> io::Result<Arc<OwnedFd>> {
+        device::clone(self.session.device.as_fd(), false).map(Arc::new)
+    }
+
+    /// One more reader of `device`, unless there are as many as there may be.
+    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: Arc<OwnedFd>) -> io::Result<()> {
+        let room = |threads| if threads < MOST { Some(threads + 1) } else { None };
+        let Ok(number) = self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else { return Ok(()) };
         self.idle.fetch_add(1, Ordering::Relaxed);
         let work = move || {
             if let Err(error) = self.work(scope, &device) {
                 *self.failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);
             }
         };
-        std::thread::Builder::new().name(format!("pool-{number}")).spawn_scoped(scope, work).map(drop)
+        let started = std::thread::Builder::new().name(format!("pool-{number}")).spawn_scoped(scope, work);
+        started.map(drop).inspect_err(|_| {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+            self.threads.fetch_sub(1, Ordering::Relaxed);
+        })
     }
 
-    fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &OwnedFd) -> io::Result<()> {
+    fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &Arc<OwnedFd>) -> io::Result<()> {
         creds::own_umask()?;
         let stats = self.session.stats.register();
         let mut request = Pages::new(REQUEST + self.session.init.request_size())?;
@@ -116,7 +121,7 @@ impl Pool<'_> {
                 Err(errno) => return Err(errno.into()),
             };
             if self.idle.fetch_sub(1, Ordering::Relaxed) == 1
-                && let Err(error) = self.grow(scope)
+                && let Err(error) = self.clone_device().and_then(|device| self.grow(scope, device))
             {
                 tracing::debug!("no more threads: {error}");
             }
@@ -133,7 +138,7 @@ impl Pool<'_> {
     fn answer<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        device: &OwnedFd,
+        device: &Arc<OwnedFd>,
         bytes: &[u8],
         reply: &RefCell<Pages>,
         stats: &Recorder,
@@ -145,7 +150,7 @@ impl Pool<'_> {
         };
         let unique = crate::protocol::Unique(header.unique);
         let (answer, kind) = match decode::decode(&header, op_in, payload) {
-            Ok(request) => (self.serve(scope, request, reply), OpKind::of(&request.op)),
+            Ok(request) => (self.serve(scope, device, request, reply), OpKind::of(&request.op)),
             Err(_) if !decode::is_answered(header.opcode) => return,
             Err(error) => (error.errno().into(), OpKind::Unsupported),
         };
@@ -169,10 +174,11 @@ impl Pool<'_> {
     fn serve<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
+        device: &Arc<OwnedFd>,
         request: Request<'_>,
         reply: &RefCell<Pages>,
     ) -> Answer<'scope> {
-        let os = Here { pool: self, host: &self.host, scope, reply };
+        let os = Here { pool: self, host: &self.host, scope, device, reply };
         let core = &*self.session.core;
         let alarm = || {
             self.panicked.store(true, Ordering::Relaxed);
@@ -210,6 +216,7 @@ struct Here<'scope, 'env, 'e, 'r> {
     pool: &'scope Pool<'e>,
     host: &'scope Linux,
     scope: &'scope Scope<'scope, 'env>,
+    device: &'r Arc<OwnedFd>,
     reply: &'r RefCell<Pages>,
 }
 
@@ -231,8 +238,11 @@ impl Os for Here<'_, '_, '_, '_> {
         let pool = self.pool;
         let before = pool.waiting.fetch_add(1, Ordering::Relaxed);
         pool.threads.fetch_sub(1, Ordering::Relaxed);
-        // Somebody must read the request that ends the wait.
-        let read = if pool.idle.load(Ordering::Relaxed) == 0 { pool.grow(self.scope) } else { Ok(()) };
+        // Somebody must read the request that ends the wait: by the descriptor of this thread, which does not read now.
+        let read = match pool.idle.load(Ordering::Relaxed) {
+            0 => pool.grow(self.scope, Arc::clone(self.device)),
+            _ => Ok(()),
+        };
         let answer = match read {
             Ok(()) if before < WAITING => f(self.host),
             _ => Err(Errno::ENOLCK),

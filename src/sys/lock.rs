@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -106,41 +106,55 @@ pub fn has_signal(thread: u32) -> bool {
     pending & !set("SigBlk:") != 0 || text.lines().any(|line| line.starts_with("State:\tD"))
 }
 
-/// The signal that ends a wait. Its default is to be ignored, so that a stray one does no harm.
-const WAKE: c_int = libc::SIGURG;
-
 extern "C" fn nothing(_: c_int) {}
 
-/// Lets [`WAKE`] interrupt system calls instead of being ignored.
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+/// The signal that ends a wait: SIGURG, which does no harm when it strays, or one of the real-time signals if the program
+/// around has a use for that.
+fn wake_signal() -> c_int {
+    static SIGNAL: OnceLock<c_int> = OnceLock::new();
+    *SIGNAL.get_or_init(|| {
+        let free = |signal: &c_int| {
+            // SAFETY: zeroed is valid for the call to fill.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(*signal, std::ptr::null(), &mut action) == 0
+                    && matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+            }
+        };
+        let signals = std::iter::once(libc::SIGURG).chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
+        let signal = signals.into_iter().find(free).unwrap_or(libc::SIGURG);
         // SAFETY: a zeroed sigaction is valid; the handler does nothing, so that it is safe at any time; without
         // SA_RESTART the call that it interrupts answers EINTR.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
-            libc::sigaction(WAKE, &action, std::ptr::null_mut());
+            libc::sigaction(signal, &action, std::ptr::null_mut());
         }
-    });
-    // SAFETY: zeroed is a valid sigset for the next call to fill; the mask is this thread's, which exists to wait.
+        signal
+    })
+}
+
+/// Lets the signal interrupt this thread, which exists to wait.
+fn listen(signal: c_int) {
+    // SAFETY: zeroed is a valid sigset for the next call to fill; the mask is this thread's.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, WAKE);
+        libc::sigaddset(&mut set, signal);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
     }
 }
 
 /// Waits for the lock on this thread, until `cancel` is set.
 pub fn wait(file: HostFd, lock: &Lock, cancel: &Cancel) -> Result<()> {
-    listen();
+    let signal = wake_signal();
+    listen(signal);
     let ended = Arc::new(AtomicBool::new(false));
     // SAFETY: no memory is passed.
     let thread = unsafe { libc::gettid() };
     let flag = Arc::clone(&ended);
     let answer = cancel.during(
-        move || wake(thread, Arc::clone(&flag)),
+        move || wake(thread, signal, Arc::clone(&flag)),
         || loop {
             if cancel.is_set() {
                 return Err(Errno::EINTR);
@@ -156,10 +170,10 @@ pub fn wait(file: HostFd, lock: &Lock, cancel: &Cancel) -> Result<()> {
 }
 
 /// Interrupts a thread until it has noticed: a signal that comes just before the call does not end it.
-fn wake(thread: libc::pid_t, ended: Arc<AtomicBool>) {
+fn wake(thread: libc::pid_t, number: c_int, ended: Arc<AtomicBool>) {
     let signal = move || {
         // SAFETY: no memory is passed; a thread that is gone, or another that got its number, is not hurt.
-        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, WAKE) };
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, number) };
     };
     signal();
     let again = std::thread::Builder::new().name("wake".to_owned()).stack_size(64 << 10).spawn(move || {

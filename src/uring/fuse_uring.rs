@@ -132,7 +132,8 @@ impl Worker<'_> {
     }
 
     /// The kernel will not use an entry again.
-    pub fn entry_ended(&self) {
+    pub fn entry_ended(&self, qid: u16) {
         self.entries.set(self.entries.get().saturating_sub(1));
+        self.lost_a_spare(Via::Queue(qid));
     }
 }

@@ -62,8 +62,8 @@ impl<'m> Worker<'m> {
     fn receive<'w>(&'w self, at: usize, result: i32) -> Option<Request<'w>> {
         let slot = self.slots.get(at)?;
         let (header, decoded) = match slot.via.get() {
-            Via::Queue(_) if result < 0 => {
-                self.entry_ended();
+            Via::Queue(qid) if result < 0 => {
+                self.entry_ended(qid);
                 return None;
             }
             Via::Queue(_) => {

@@ -331,7 +331,7 @@ impl<'m> Worker<'m> {
                 all.last_mut().ok_or(Errno::EIO)?
             }
         };
-        if parked.requests == parked.spare {
+        if parked.requests >= parked.spare {
             let spare = self.open.get();
             if spare == self.slots.len() || self.memory.open(spare, 1).is_err() {
                 return Err(Errno::ENOLCK);
@@ -349,6 +349,13 @@ impl<'m> Worker<'m> {
             self.knock(at);
         }
         Ok(())
+    }
+
+    /// The kernel does not take a slot that may have been opened for a wait: the next must open another.
+    pub fn lost_a_spare(&self, via: Via) {
+        if let Some(parked) = self.parked.borrow_mut().iter_mut().find(|parked| parked.via == via) {
+            parked.spare = parked.spare.saturating_sub(1);
+        }
     }
 
     /// The wait is over.
