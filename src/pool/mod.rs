@@ -8,8 +8,8 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread::Scope;
 use std::time::Instant;
@@ -26,7 +26,7 @@ use crate::ops::{Answer, Os, serve};
 use crate::protocol::abi::{InHeader, WriteIn};
 use crate::protocol::{Errno, Reply, Request, decode};
 use crate::stats::{OpKind, Recorder};
-use crate::sys::{creds, device, fs::Linux};
+use crate::sys::{cpu, creds, device, fs::Linux};
 
 /// Threads at the start and at most: enough that some slow reads do not stop the rest.
 const FIRST: usize = 4;
@@ -41,6 +41,8 @@ const REQUEST: usize = 4096 - size_of::<InHeader>() - size_of::<WriteIn>();
 struct Pool<'e> {
     session: &'e Session,
     host: Linux,
+    /// Clones of the device, one for each CPU: threads that share one take each other's turns.
+    devices: Vec<OwnedFd>,
     /// Threads that wait for a request.
     idle: AtomicUsize,
     /// Threads that are not waiting for a lock.
@@ -55,6 +57,9 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
     let pool = Pool {
         session,
         host: Linux::new()?,
+        devices: (0..FIRST.max(cpu::allowed().len()))
+            .map(|_| device::clone(session.device.as_fd(), false))
+            .collect::<io::Result<_>>()?,
         idle: AtomicUsize::new(0),
         threads: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
@@ -63,7 +68,7 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
     };
     std::thread::scope(|scope| {
         for _ in 0..FIRST {
-            pool.grow(scope, pool.clone_device()?)?;
+            pool.grow(scope)?;
         }
         on_ready(Started {
             transport: "/dev/fuse",
@@ -82,17 +87,14 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
 }
 
 impl Pool<'_> {
-    fn clone_device(&self) -> io::Result<Arc<OwnedFd>> {
-        device::clone(self.session.device.as_fd(), false).map(Arc::new)
-    }
-
-    /// One more reader of `device`, unless there are as many as there may be.
-    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: Arc<OwnedFd>) -> io::Result<()> {
+    /// One more reader, unless there are as many as there may be.
+    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> io::Result<()> {
         let room = |threads| if threads < MOST { Some(threads + 1) } else { None };
         let Ok(number) = self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else { return Ok(()) };
         self.idle.fetch_add(1, Ordering::Relaxed);
         let work = move || {
-            if let Err(error) = self.work(scope, &device) {
+            let Some(device) = self.devices.get(number % self.devices.len()) else { return };
+            if let Err(error) = self.work(scope, device) {
                 *self.failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);
             }
         };
@@ -103,7 +105,7 @@ impl Pool<'_> {
         })
     }
 
-    fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &Arc<OwnedFd>) -> io::Result<()> {
+    fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &OwnedFd) -> io::Result<()> {
         creds::own_umask()?;
         let stats = self.session.stats.register();
         let mut request = Pages::new(REQUEST + self.session.init.request_size())?;
@@ -121,7 +123,7 @@ impl Pool<'_> {
                 Err(errno) => return Err(errno.into()),
             };
             if self.idle.fetch_sub(1, Ordering::Relaxed) == 1
-                && let Err(error) = self.clone_device().and_then(|device| self.grow(scope, device))
+                && let Err(error) = self.grow(scope)
             {
                 tracing::debug!("no more threads: {error}");
             }
@@ -138,7 +140,7 @@ impl Pool<'_> {
     fn answer<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        device: &Arc<OwnedFd>,
+        device: &OwnedFd,
         bytes: &[u8],
         reply: &RefCell<Pages>,
         stats: &Recorder,
@@ -150,7 +152,7 @@ impl Pool<'_> {
         };
         let unique = crate::protocol::Unique(header.unique);
         let (answer, kind) = match decode::decode(&header, op_in, payload) {
-            Ok(request) => (self.serve(scope, device, request, reply), OpKind::of(&request.op)),
+            Ok(request) => (self.serve(scope, request, reply), OpKind::of(&request.op)),
             Err(_) if !decode::is_answered(header.opcode) => return,
             Err(error) => (error.errno().into(), OpKind::Unsupported),
         };
@@ -174,11 +176,10 @@ impl Pool<'_> {
     fn serve<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        device: &Arc<OwnedFd>,
         request: Request<'_>,
         reply: &RefCell<Pages>,
     ) -> Answer<'scope> {
-        let os = Here { pool: self, host: &self.host, scope, device, reply };
+        let os = Here { pool: self, host: &self.host, scope, reply };
         let core = &*self.session.core;
         let alarm = || {
             self.panicked.store(true, Ordering::Relaxed);
@@ -216,7 +217,6 @@ struct Here<'scope, 'env, 'e, 'r> {
     pool: &'scope Pool<'e>,
     host: &'scope Linux,
     scope: &'scope Scope<'scope, 'env>,
-    device: &'r Arc<OwnedFd>,
     reply: &'r RefCell<Pages>,
 }
 
@@ -238,11 +238,8 @@ impl Os for Here<'_, '_, '_, '_> {
         let pool = self.pool;
         let before = pool.waiting.fetch_add(1, Ordering::Relaxed);
         pool.threads.fetch_sub(1, Ordering::Relaxed);
-        // Somebody must read the request that ends the wait: by the descriptor of this thread, which does not read now.
-        let read = match pool.idle.load(Ordering::Relaxed) {
-            0 => pool.grow(self.scope, Arc::clone(self.device)),
-            _ => Ok(()),
-        };
+        // Somebody must read the request that ends the wait.
+        let read = if pool.idle.load(Ordering::Relaxed) == 0 { pool.grow(self.scope) } else { Ok(()) };
         let answer = match read {
             Ok(()) if before < WAITING => f(self.host),
             _ => Err(Errno::ENOLCK),
