@@ -96,6 +96,8 @@ const EXEMPT: &[(&str, &[&str])] = &[
             "whoever_dies_waiting_leaves_nothing",
             "open_files_own_locks",
             "many_waiters_on_one_cpu",
+            "a_wait_outlives_other_files",
+            "a_wait_follows_its_owner",
         ],
     ),
     // Size and times are the kernel's, so that the host's changes do not show; writes that do not fit are noticed by
@@ -153,7 +155,8 @@ const CASES: &[Case] = cases![
         ranges_conflict_between_mount_and_host a_lock_names_its_holder closing_any_descriptor_loses_the_locks
         one_owner_converts_through_any_descriptor waiting_ends_with_the_lock a_signal_ends_the_wait
         whoever_dies_waiting_leaves_nothing a_ring_of_waiters_is_noticed open_files_own_locks
-        flock_is_free_after_close many_waiters_on_one_cpu,
+        flock_is_free_after_close many_waiters_on_one_cpu a_wait_outlives_other_files a_wait_follows_its_owner
+        open_files_of_one_process_are_no_ring a_ring_that_closes_at_once_is_noticed,
 ];
 
 /// A case's own directory, mode 0777: as the mount shows it (`at`) and as the host has it (`host`; the same one when a

@@ -339,3 +339,95 @@ fn threads_of_pool(dir: &Dir) -> usize {
     let Some(daemon) = dir.daemon.filter(|_| dir.variant == Some(&support::POOL)) else { return 0 };
     fs::read_dir(format!("/proc/{daemon}/task")).unwrap().count()
 }
+
+/// A thread of this process waits for a lock; gives its errno, or 0.
+fn waiting(fd: i32, command: i32, kind: i32, start: i64, len: i64) -> std::thread::JoinHandle<i32> {
+    let thread = spawn(move || errno(sys::lock(fd, command, kind, start, len)));
+    sleep(Duration::from_millis(100));
+    thread
+}
+
+/// What is waited for through one file is the process's, whichever of its files it closes meanwhile.
+pub fn a_wait_outlives_other_files(dir: &Dir) {
+    dir.file("f", b"content", 0o644);
+    for (one, other) in ways(dir) {
+        let holder = Other::start(&other, |fd| sys::lock(fd, libc::F_SETLK, WRITE, 100, 10).map(|_| 0));
+        let (first, second) = (ok(sys::open(&one, O_RDWR, 0)), ok(sys::open(&one, O_RDWR, 0)));
+        ok(sys::lock(first, libc::F_SETLK, WRITE, 0, 1));
+        let waiter = waiting(second, libc::F_SETLKW, WRITE, 100, 10);
+        close(first);
+        // RELEASE comes after close(2).
+        sleep(Duration::from_millis(50));
+        holder.end();
+        assert_eq!(waiter.join().unwrap(), 0);
+        assert_eq!(elsewhere(&other, |fd| errno(sys::lock(fd, libc::F_SETLK, READ, 105, 1))), libc::EAGAIN);
+        close(second);
+    }
+}
+
+/// A process that comes to write where it only read before has the locks that its threads wait for all the same, and
+/// none of them waits for itself.
+pub fn a_wait_follows_its_owner(dir: &Dir) {
+    dir.file("f", b"content", 0o644);
+    for (one, other) in ways(dir) {
+        let holder = Other::start(&other, |fd| sys::lock(fd, libc::F_SETLK, WRITE, 100, 10).map(|_| 0));
+        let reader = ok(sys::open(&one, O_RDONLY, 0));
+        ok(sys::lock(reader, libc::F_SETLK, READ, 50, 10));
+        let waiter = waiting(reader, libc::F_SETLKW, READ, 100, 200);
+        let writer = ok(sys::open(&one, O_RDWR, 0));
+        ok(sys::lock(writer, libc::F_SETLK, WRITE, 200, 1));
+        holder.end();
+        assert_eq!(waiter.join().unwrap(), 0);
+        for (at, expected) in [(55, libc::EAGAIN), (100, libc::EAGAIN), (200, libc::EAGAIN), (99, 0)] {
+            let answer = elsewhere(&other, |fd| errno(sys::lock(fd, libc::F_SETLK, WRITE, at, 1)));
+            assert_eq!(answer, expected, "byte {at}");
+        }
+        close(reader);
+        close(writer);
+    }
+}
+
+/// Another thread may let go of what an open file has, so that two that wait for each other need not wait for ever.
+pub fn open_files_of_one_process_are_no_ring(dir: &Dir) {
+    dir.file("f", b"content", 0o644);
+    let (a, b) = (dir.open("f", O_RDWR), dir.open("f", O_RDWR));
+    ok(sys::lock(a, libc::F_OFD_SETLK, WRITE, 0, 1));
+    ok(sys::lock(b, libc::F_OFD_SETLK, WRITE, 1, 1));
+    let waiters = [waiting(a, libc::F_OFD_SETLKW, WRITE, 1, 1), waiting(b, libc::F_OFD_SETLKW, WRITE, 0, 1)];
+    ok(sys::lock(a, libc::F_OFD_SETLK, NONE, 0, 1));
+    sleep(Duration::from_millis(50));
+    ok(sys::lock(b, libc::F_OFD_SETLK, NONE, 1, 1));
+    for waiter in waiters {
+        assert_eq!(waiter.join().unwrap(), 0);
+    }
+    close(a);
+    close(b);
+}
+
+/// Two that begin to wait for each other at the same time: one of them is told, and then the other gets the lock.
+pub fn a_ring_that_closes_at_once_is_noticed(dir: &Dir) {
+    dir.file("f", b"content", 0o644);
+    let path = dir.path("f");
+    for _ in 0..30 {
+        let (ready, go) = (pipe(), pipe());
+        let both = [0, 1].map(|at| {
+            sys::fork(|| {
+                let Ok(fd) = sys::open(&path, O_RDWR, 0) else { return 99 };
+                if sys::lock(fd, libc::F_SETLK, WRITE, at, 1).is_err() {
+                    return 98;
+                }
+                sys::close(go[1]).ok();
+                sys::write(ready[1], b"r").ok();
+                sys::read(go[0], &mut [0]).ok();
+                errno(sys::lock(fd, libc::F_SETLKW, WRITE, 1 - at, 1))
+            })
+        });
+        for _ in 0..2 {
+            ok(sys::read(ready[0], &mut [0]));
+        }
+        [go[1], go[0], ready[0], ready[1]].into_iter().for_each(close);
+        let mut answers = both.map(sys::Child::wait);
+        answers.sort_unstable();
+        assert_eq!(answers, [0, libc::EDEADLK]);
+    }
+}
