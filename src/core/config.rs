@@ -378,6 +378,48 @@ mod tests {
         assert_eq!((config.use_mmap, said), (false, 1));
     }
 
+    /// The fields of libfuse-fs 0.3.0's `Config`, each with its default there.
+    #[test]
+    fn names_and_defaults_are_those_of_libfuse_fs() {
+        let Config {
+            attr_timeout,
+            entry_timeout,
+            dir_attr_timeout: None,
+            dir_entry_timeout: None,
+            cache_policy: CachePolicy::Auto,
+            writeback: false,
+            root_dir,
+            xattr: false,
+            do_import: true,
+            no_open: false,
+            no_opendir: false,
+            killpriv_v2: false,
+            no_readdir: false,
+            seal_size: false,
+            enable_mntid: false,
+            dax_file_size: None,
+            use_host_ino: false,
+            allow_direct_io: true,
+            use_mmap: false,
+            max_mmap_size: 0x4000_0000,
+            mapping,
+            whiteout_format: WhiteoutFormat::CharDev,
+            macos_lazy_inode_fd: true,
+            macos_lazy_fd_lru_max: None,
+            ..
+        } = Config::default()
+        else {
+            panic!("{:?}", Config::default());
+        };
+        assert_eq!((attr_timeout.as_secs(), entry_timeout.as_secs(), root_dir), (5, 5, PathBuf::from("/")));
+        assert!(mapping.shows_all_as_is());
+        assert_eq!(
+            ["none", "NONE", "never", "Auto", "metadata", "ALWAYS"].map(|text| text.parse::<CachePolicy>().is_ok()),
+            [true; 6]
+        );
+        assert!("sometimes".parse::<CachePolicy>().is_err());
+    }
+
     #[test]
     fn directories_may_have_timeouts_of_their_own() {
         const REGULAR: u32 = crate::core::attr::KIND_REGULAR;
