@@ -17,7 +17,8 @@ impl PidFile {
     /// Refuses if a running daemon has the file.
     pub fn check(path: &Path) -> Result<(), String> {
         match File::open(path) {
-            Ok(file) => lock(&file, path),
+            // Shared, so that two that only look do not take each other for a daemon.
+            Ok(file) => taken(file.try_lock_shared(), &file, path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(unusable(path, &error)),
         }
@@ -25,15 +26,17 @@ impl PidFile {
 
     /// Writes our number.
     pub fn write(path: &Path) -> Result<PidFile, String> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(path)
-            .map_err(|error| unusable(path, &error))?;
-        lock(&file, path)?;
+        let mut options = OpenOptions::new();
+        // A link there may have been laid by somebody else, to have root write where it leads.
+        options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+        let mut file = loop {
+            let file = options.open(path).map_err(|error| unusable(path, &error))?;
+            taken(file.try_lock(), &file, path)?;
+            // A daemon that ended meanwhile has removed it: then this is no pid file any more.
+            if is_at(&file, path) {
+                break file;
+            }
+        };
         let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(|error| unusable(path, &error))?;
         Ok(PidFile { path: path.to_owned(), file })
@@ -41,10 +44,7 @@ impl PidFile {
 
     /// Removes the file, unless another has taken its place.
     pub fn remove(&self) {
-        let same = |ours: fs::Metadata, found: fs::Metadata| (ours.dev(), ours.ino()) == (found.dev(), found.ino());
-        if let (Ok(ours), Ok(found)) = (self.file.metadata(), fs::symlink_metadata(&self.path))
-            && same(ours, found)
-        {
+        if is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -56,8 +56,14 @@ impl Drop for PidFile {
     }
 }
 
-fn lock(mut file: &File, path: &Path) -> Result<(), String> {
-    match file.try_lock() {
+/// Whether the file is the one that the path leads to.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (ours, found) = (file.metadata(), fs::symlink_metadata(path));
+    matches!((ours, found), (Ok(ours), Ok(found)) if (ours.dev(), ours.ino()) == (found.dev(), found.ino()))
+}
+
+fn taken(locked: Result<(), TryLockError>, mut file: &File, path: &Path) -> Result<(), String> {
+    match locked {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
@@ -92,6 +98,16 @@ mod tests {
         assert!(PidFile::write(&path).is_err());
         drop(held);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, target) = (dir.path().join("pid"), dir.path().join("target"));
+        fs::write(&target, "precious").expect("new");
+        std::os::unix::fs::symlink(&target, &path).expect("new");
+        assert!(PidFile::write(&path).is_err());
+        assert_eq!(fs::read_to_string(&target).expect("there"), "precious");
     }
 
     #[test]
