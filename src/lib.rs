@@ -5,6 +5,7 @@
 //! The rooms and their order are drawn in ARCHITECTURE.md; a test holds the order. `protocol`, `core`, `ops` and `stats`
 //! know nothing of the platform: the lines below are the only ones that do.
 
+pub mod bench;
 pub mod core;
 pub mod ops;
 pub mod protocol;

@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("sys", &["protocol", "core"]),
     ("uring", &["protocol", "core", "ops", "stats", "sys"]),
     ("pool", &["protocol", "core", "ops", "stats", "sys"]),
+    ("bench", &["protocol", "core", "stats", "sys"]),
     ("embed", &["protocol", "core", "ops", "stats"]),
     ("daemon", &["protocol", "core", "ops", "stats", "sys", "uring", "pool", "embed"]),
 ];

@@ -3,6 +3,7 @@
 //! A worker alone writes to its [`Recorder`], so its lock is uncontended and its cache lines stay on its CPU. A
 //! snapshot takes that lock for one histogram at a time; no worker ever waits for a whole table.
 
+pub mod doc;
 mod kind;
 mod recorder;
 mod snapshot;

@@ -1,0 +1,3 @@
+//! `ptfs-bench`: measures any mount, and distrusts what it measures.
+
+pub mod result;
