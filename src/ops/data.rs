@@ -66,9 +66,9 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
     if stat.nlink == 0 && !node.pin.is_removed() {
         return Err(Errno::ESTALE);
     }
-    let unchanged = node.pin.content_unchanged(stat.content_key());
-    let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, unchanged) };
-    let file = core.handles.insert(permit, file, kind);
+    let kept = cache::keeps_pages(core, &node.pin, &stat);
+    let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, kept) };
+    let file = core.handles.insert(permit, nodeid, file, kind);
     Ok(Answer::file(Reply::Open(open_out(core, &file, cache)), file))
 }
 

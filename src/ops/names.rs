@@ -87,7 +87,7 @@ pub async fn create<'c, O: Os>(
         made => made?,
     };
     let (node, dev) = reach::count(core, os, (parent, Some(name)), fd, &stat).await?;
-    let file = core.handles.insert(permit, file, backing::kind_of(backing));
+    let file = core.handles.insert(permit, node.nodeid(), file, backing::kind_of(backing));
     Ok(created(core, entry(core, &node, dev, &stat), node, file, flags))
 }
 
@@ -110,13 +110,14 @@ pub async fn tmpfile<'c, O: Os>(
     });
     let (file, fd, stat) = made.await?;
     let (node, dev) = reach::count(core, os, (parent, None), fd, &stat).await?;
-    let file = core.handles.insert(permit, file, backing::kind_of(backing));
+    let file = core.handles.insert(permit, node.nodeid(), file, backing::kind_of(backing));
     Ok(created(core, entry(core, &node, dev, &stat), node, file, flags))
 }
 
 /// The answer to CREATE and TMPFILE.
 fn created<'c>(core: &'c Core, entry: EntryOut, node: Counted<'c>, file: Opened<'c>, flags: u32) -> Answer<'c> {
-    let cache = cache::of_file(core, false);
+    // A file that is new has no pages to drop, and whoever writes it meanwhile has some to keep.
+    let cache = cache::of_file(core, true);
     let out = data::open_out(core, &file, cache);
     if !core.config.no_open {
         return Answer::created(Reply::Create(entry, out), node, file);
