@@ -130,7 +130,7 @@ const CASES: &[Case] = cases![
     names:
         hard_links_are_one_file inode_numbers_are_the_hosts rename_flags rename_refusals open_flags
         open_without_permission_bits large_directory_resumes large_directory_while_removing
-        directory_lists_dots,
+        directory_lists_dots a_name_that_others_replace_is_there,
     data:
         sparse_beyond_4_gib holes_and_data fallocate_modes truncate_leaves_zeroes large_writes_and_odd_reads
         direct_io flags_set_later_take_effect append_from_two_processes append_ignores_the_offset exclusive_create_has_one_winner
