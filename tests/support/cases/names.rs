@@ -204,7 +204,8 @@ pub fn a_name_that_others_replace_is_there(dir: &Dir) {
         sys::fork(|| {
             for _ in 0..ROUNDS {
                 let Ok(fd) = sys::open(&new, O_CREAT | O_EXCL | O_WRONLY, 0o644) else { return 1 };
-                if sys::write(fd, b"whole") != Ok(5) || sys::close(fd).is_err() || sys::rename(&new, &path, 0).is_err() {
+                if sys::write(fd, b"whole") != Ok(5) || sys::close(fd).is_err() || sys::rename(&new, &path, 0).is_err()
+                {
                     return 2;
                 }
             }
