@@ -10,6 +10,7 @@ pub mod host;
 pub mod id_xattrs;
 pub mod idmap;
 pub mod ids;
+pub mod kept;
 pub mod lazy;
 pub mod locks;
 pub mod nodes;

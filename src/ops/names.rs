@@ -167,6 +167,7 @@ pub async fn remove<'c, O: Os>(
     directory: bool,
 ) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
+    reach::keep_pace(core, os).await;
     let _removal = core.removals.begin();
     let gone = behind(core, os, dir.fd, name).await;
     match directory {
@@ -187,6 +188,7 @@ pub async fn rename<'c, O: Os>(
     flags: u32,
 ) -> Result<Answer<'c>> {
     let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
+    reach::keep_pace(core, os).await;
     let _removal = core.removals.begin();
     let moved = behind(core, os, dir.fd, name).await;
     let target = behind(core, os, newdir.fd, newname).await;

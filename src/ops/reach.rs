@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
 
 use crate::core::Core;
 use crate::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat};
@@ -124,9 +125,36 @@ fn close_dead<O: Os>(core: &Core, os: &O) {
 
 /// Room for one more open file: cached anchors make way for it, ENFILE if that is not enough.
 pub async fn reserve<'c, O: Os>(core: &'c Core, os: &O) -> Result<crate::core::handles::Permit<'c>> {
-    let permit = core.handles.reserve(core.nodes.pinned_fds() + core.locks.len())?;
+    let reserve = || core.handles.reserve(core.nodes.pinned_fds() + core.locks.len());
+    let permit = match reserve() {
+        Err(Errno::ENFILE) if core.nodes.kept().leaving() > 0 => {
+            wait_for_forgets(core, os, core.nodes.kept().leaving() / 2).await;
+            reserve()?
+        }
+        permit => permit?,
+    };
     trim(core, os).await;
     Ok(permit)
+}
+
+/// Before a name is removed: waits for FORGETs on their way if there are many, so that removals do not run ahead of them
+/// until no descriptor is left for anybody.
+pub async fn keep_pace<O: Os>(core: &Core, os: &O) {
+    let most = core.config.fd_budget / 8;
+    if core.nodes.kept().leaving() > most {
+        wait_for_forgets(core, os, most / 2).await;
+    }
+}
+
+/// FORGETs come by requests like this one: so it waits where it is in nobody's way. Where there is no room for that it goes
+/// on, as far as it gets.
+async fn wait_for_forgets<O: Os>(core: &Core, os: &O, most: usize) {
+    let kept = Arc::clone(core.nodes.kept());
+    let wait = os.park(move |_| {
+        kept.wait(most);
+        Ok(())
+    });
+    let _ = wait.await;
 }
 
 /// Which filesystem a file is on; a new one is opened for file handles, by its topmost directory seen.
