@@ -1,7 +1,7 @@
 //! Descriptors that stay until FORGET, and who waits for that.
 //!
-//! The kernel says FORGET a little after a removal: who removes many files must not run ahead of it until no descriptor is
-//! left. But a file that a client goes on using stays for as long as it likes, so nobody waits long when none goes.
+//! The kernel says FORGET a little after a removal, and closing the descriptor then frees the file, which takes its time: who
+//! removes many files must not run ahead until no descriptor is left. But a file that a client goes on using stays for as long as it likes, so nobody waits long when none goes.
 
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use super::sync::{Condvar, Mutex, lock};
 /// When none has gone for so long, those that are left are taken to be in use.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How many descriptors stay until FORGET.
+/// How many descriptors stay until FORGET, or are being closed.
 pub struct Kept {
     count: AtomicUsize,
+    /// Given up, and not closed yet.
+    closing: AtomicUsize,
     /// So many of them are in use, as far as is known.
     used: AtomicUsize,
     waiting: AtomicUsize,
@@ -28,6 +30,7 @@ impl Kept {
     pub fn root() -> Kept {
         Kept {
             count: AtomicUsize::new(1),
+            closing: AtomicUsize::new(0),
             used: AtomicUsize::new(1),
             waiting: AtomicUsize::new(0),
             enough: AtomicUsize::new(0),
@@ -36,14 +39,15 @@ impl Kept {
         }
     }
 
-    /// All of them.
+    /// Those that stay.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Those whose FORGET should be on its way.
+    /// Those whose FORGET should be on its way, and those that are being closed.
     pub fn leaving(&self) -> usize {
-        self.count().saturating_sub(self.used.load(Ordering::SeqCst))
+        let all = self.count() + self.closing.load(Ordering::SeqCst);
+        all.saturating_sub(self.used.load(Ordering::SeqCst))
     }
 
     /// One more.
@@ -55,6 +59,21 @@ impl Kept {
     pub fn remove(&self) {
         let left = self.count.fetch_sub(1, Ordering::SeqCst).saturating_sub(1);
         self.used.fetch_min(left, Ordering::SeqCst);
+        self.tell();
+    }
+
+    /// Some descriptor is to be closed by somebody else.
+    pub fn closing(&self) {
+        self.closing.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It is closed.
+    pub fn closed(&self) {
+        self.closing.fetch_sub(1, Ordering::SeqCst);
+        self.tell();
+    }
+
+    fn tell(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 && self.leaving() <= self.enough.load(Ordering::SeqCst) {
             drop(lock(&self.lock));
             self.gone.notify_all();
@@ -67,16 +86,15 @@ impl Kept {
         self.enough.fetch_max(most, Ordering::SeqCst);
         let mut guard = lock(&self.lock);
         loop {
-            let before = self.count();
-            if self.leaving() <= most {
+            let before = self.leaving();
+            if before <= most {
                 break;
             }
             let (woken, timeout) =
                 self.gone.wait_timeout(guard, PATIENCE).unwrap_or_else(std::sync::PoisonError::into_inner);
             guard = woken;
-            let now = self.count();
-            if timeout.timed_out() && now >= before {
-                self.used.store(now, Ordering::SeqCst);
+            if timeout.timed_out() && self.leaving() >= before {
+                self.used.store(self.count(), Ordering::SeqCst);
                 break;
             }
         }
@@ -128,6 +146,10 @@ mod tests {
         assert_eq!(kept.leaving(), 1);
         (0..9).for_each(|_| kept.remove());
         kept.add();
+        assert_eq!((kept.count(), kept.leaving()), (4, 1));
+        kept.closing();
+        assert_eq!((kept.count(), kept.leaving()), (4, 2));
+        kept.closed();
         assert_eq!((kept.count(), kept.leaving()), (4, 1));
     }
 }

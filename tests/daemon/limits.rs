@@ -83,37 +83,3 @@ fn a_tree_larger_than_the_budget_is_read_whole() {
         daemon.stop();
     }
 }
-
-/// The kernel tells a little after a removal that it has forgotten the file, which until then takes a descriptor.
-#[test]
-fn trees_larger_than_the_budget_are_removed() {
-    const TREES: usize = 4;
-    for (arguments, name) in VARIANTS {
-        let scratch = Scratch::new();
-        for tree in 0..TREES {
-            for dir in 0..5 {
-                let dir = scratch.source().join(format!("tree-{tree}/dir-{dir}"));
-                fs::create_dir_all(&dir).expect("new");
-                (0..350).for_each(|n| drop(File::create(dir.join(format!("file-{n}"))).expect("new")));
-            }
-        }
-        let mut daemon = serve_with_few_fds(&scratch, arguments);
-        let tree = |n| scratch.mnt().join(format!("tree-{n}"));
-        let mut removing: Vec<_> =
-            (0..TREES).map(|n| Command::new("rm").arg("-r").arg(tree(n)).spawn().expect("rm runs")).collect();
-        // Whoever removes nothing is not refused anything either.
-        let mut most = 0;
-        while removing.iter_mut().any(|rm| rm.try_wait().expect("ours").is_none()) {
-            let read = fs::read_to_string(scratch.mnt().join("hello"));
-            assert!(read.is_ok(), "{name}: {read:?}");
-            most = most.max(fds(&daemon));
-        }
-        for rm in &mut removing {
-            assert!(rm.wait().expect("ended").success(), "{name}");
-        }
-        (0..TREES).for_each(|n| assert!(!scratch.source().join(format!("tree-{n}")).exists()));
-        assert!(most < NOFILE, "{name}: {most} fds");
-        assert!(daemon.is_running());
-        daemon.stop();
-    }
-}
