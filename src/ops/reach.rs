@@ -137,10 +137,13 @@ pub async fn reserve<'c, O: Os>(core: &'c Core, os: &O) -> Result<crate::core::h
     Ok(permit)
 }
 
+/// So many FORGETs on their way are nothing to wait for, however small the budget.
+const FEW: usize = 4;
+
 /// Before a name is removed: waits for FORGETs on their way if there are many, so that removals do not run ahead of them
 /// until no descriptor is left for anybody.
 pub async fn keep_pace<O: Os>(core: &Core, os: &O) {
-    let most = core.config.fd_budget / 8;
+    let most = (core.config.fd_budget / 8).max(FEW);
     if core.nodes.kept().leaving() > most {
         wait_for_forgets(core, os, most / 2).await;
     }
