@@ -142,7 +142,7 @@ fn a_descriptor_in_use_is_not_given_up() {
 fn a_handle_is_closed_once_and_last() {
     all_orders(|| {
         let handles = Arc::new(Handles::new(4));
-        let opened = handles.insert(handles.reserve(0).unwrap(), fd(), Kind::default());
+        let opened = handles.insert(handles.reserve(0).unwrap(), NodeId::ROOT, fd(), Kind::default());
         let fh = opened.fh();
         opened.give();
         let threads: Vec<_> = (0..2)

@@ -246,6 +246,12 @@ impl Config {
         self.dir_entry_timeout.filter(|_| kind == KIND_DIRECTORY).unwrap_or(self.entry_timeout)
     }
 
+    /// Whether the kernel drops a file's pages at each change of its times, also by writes of this mount: so it must where it
+    /// is told to keep no attributes, that is, to show the host's changes at once.
+    pub fn inval_by_times(&self) -> bool {
+        self.attr_timeout.is_zero()
+    }
+
     /// Whether the kernel may check access by POSIX ACLs: it must see those that the host goes by.
     pub fn posix_acl(&self) -> bool {
         let kept = |map: &XattrMap| map.keeps(c"system.posix_acl_access") && map.keeps(c"system.posix_acl_default");

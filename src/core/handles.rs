@@ -1,10 +1,11 @@
 //! The handle table: `fh` to an open file of the host. A stale `fh` is detected, never aliased.
 
+use std::collections::HashMap;
 use std::os::fd::{IntoRawFd, OwnedFd};
 
 use crate::protocol::Errno;
 
-use super::ids::{Fh, HostFd};
+use super::ids::{Fh, HostFd, NodeId};
 use super::nodes::Dead;
 use super::slab::Slab;
 use super::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -18,6 +19,7 @@ struct Record {
     fd: i32,
     pins: u32,
     flags: u8,
+    nodeid: NodeId,
     /// Rings (by number, modulo 64) that registered the descriptor.
     rings: u64,
 }
@@ -41,9 +43,15 @@ const LOCKED: u8 = 64;
 #[derive(Default)]
 struct Shard(Mutex<Slab<Record>>);
 
+/// How many files are open for writing, by node; a node without any is not there.
+#[repr(align(128))]
+#[derive(Default)]
+struct Writers(Mutex<HashMap<NodeId, u32>>);
+
 /// All open files.
 pub struct Handles {
     shards: Box<[Shard]>,
+    writers: Box<[Writers]>,
     next: AtomicU32,
     generation: AtomicU32,
     open: AtomicUsize,
@@ -71,6 +79,7 @@ impl Handles {
     pub fn new(limit: usize) -> Handles {
         Handles {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            writers: (0..SHARDS).map(|_| Writers::default()).collect(),
             next: AtomicU32::new(0),
             generation: AtomicU32::new(1),
             open: AtomicUsize::new(0),
@@ -84,6 +93,23 @@ impl Handles {
     fn shard(&self, fh: Fh) -> MutexGuard<'_, Slab<Record>> {
         let at = fh.0 as u32 % SHARDS;
         lock(&self.shards[at as usize].0)
+    }
+
+    fn writers(&self, nodeid: NodeId) -> MutexGuard<'_, HashMap<NodeId, u32>> {
+        lock(&self.writers[(nodeid.0 % u64::from(SHARDS)) as usize].0)
+    }
+
+    /// True while a file of the node is open for writing: a WRITE of it may be under way.
+    pub fn is_written(&self, nodeid: NodeId) -> bool {
+        self.writers(nodeid).contains_key(&nodeid)
+    }
+
+    fn closes_writer(&self, nodeid: NodeId) {
+        let mut writers = self.writers(nodeid);
+        match writers.get_mut(&nodeid) {
+            Some(count @ 2..) => *count -= 1,
+            _ => drop(writers.remove(&nodeid)),
+        }
     }
 
     /// Files that are open, and those about to be.
@@ -108,8 +134,8 @@ impl Handles {
         if before + held >= self.limit { Err(Errno::ENFILE) } else { Ok(permit) }
     }
 
-    /// Stores an open file. Dropping the answer closes it again.
-    pub fn insert<'c>(&'c self, permit: Permit<'c>, file: OwnedFd, kind: Kind) -> Opened<'c> {
+    /// Stores an open file of a node. Dropping the answer closes it again.
+    pub fn insert<'c>(&'c self, permit: Permit<'c>, nodeid: NodeId, file: OwnedFd, kind: Kind) -> Opened<'c> {
         std::mem::forget(permit);
         let at = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +143,10 @@ impl Handles {
             | if kind.writable { SLOW | WRITABLE } else { 0 }
             | if kind.directory { DIRECTORY } else { 0 }
             | if kind.append_only { APPEND_ONLY } else { 0 };
-        let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, rings: 0 };
+        let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, nodeid, rings: 0 };
+        if kind.writable {
+            *self.writers(nodeid).entry(nodeid).or_default() += 1;
+        }
         let local = self.shard(Fh(at.into())).insert(record);
         let fh = Fh(u64::from(generation) << 32 | u64::from(local * SHARDS + at));
         Opened { handles: self, fh, directory: kind.directory, given: false }
@@ -153,6 +182,9 @@ impl Handles {
         let Some(record) = records.remove(local) else { return };
         drop(records);
         self.open.fetch_sub(1, Ordering::Relaxed);
+        if record.flags & WRITABLE != 0 {
+            self.closes_writer(record.nodeid);
+        }
         if record.rings != 0 {
             let mut list = lock(&self.unregister);
             list.push((fh, record.rings));

@@ -186,7 +186,8 @@ pub trait Host: Send + Sync + 'static {
     fn setxattr(&self, fd: HostFd, name: &CStr, value: &[u8], flags: u32) -> Result<()>;
     /// With an empty `value` the size alone.
     fn getxattr(&self, fd: HostFd, name: &CStr, value: &mut [u8]) -> Result<usize>;
-    fn listxattr(&self, fd: HostFd, list: &mut [u8]) -> Result<usize>;
+    /// `root`: for somebody with CAP_SYS_ADMIN, to whom alone some filesystems list `trusted.` names.
+    fn listxattr(&self, fd: HostFd, list: &mut [u8], root: bool) -> Result<usize>;
     fn removexattr(&self, fd: HostFd, name: &CStr) -> Result<()>;
 
     /// Sets or takes away a lock of the open file description, without waiting: EAGAIN if another's is in the way.

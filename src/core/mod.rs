@@ -10,9 +10,11 @@ pub mod host;
 pub mod id_xattrs;
 pub mod idmap;
 pub mod ids;
+pub mod kept;
 pub mod lazy;
 pub mod locks;
 pub mod nodes;
+pub mod removals;
 pub mod slab;
 mod sync;
 pub mod xattrmap;
@@ -25,11 +27,14 @@ use handles::Handles;
 use lazy::Lazy;
 use locks::{Locks, Waits};
 use nodes::{Closing, Nodes};
+use removals::Removals;
 
 /// All tables of one mount.
 pub struct Core {
     /// Nodes, by nodeid and by identity.
     pub nodes: Nodes,
+    /// Names that go through this mount.
+    pub removals: Removals,
     /// Open files, by fh.
     pub handles: Handles,
     /// Which of them serve nodes that were never opened (`no_open`).
@@ -51,7 +56,8 @@ impl Core {
         let dev = devices.add(stat, mount, local).unwrap_or_default();
         let nodes = Nodes::new(dev, stat.ino, fd);
         let (handles, lazy) = (Handles::new(config.fd_budget), Lazy::new(config.fd_budget / 2));
-        Core { nodes, handles, lazy, locks: Locks::default(), waits: Waits::default(), devices, config }
+        let (removals, locks, waits) = (Removals::default(), Locks::default(), Waits::default());
+        Core { nodes, removals, handles, lazy, locks, waits, devices, config }
     }
 
     /// True if cached descriptors must be given up to stay within the budget.

@@ -9,6 +9,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -19,6 +20,7 @@ use super::blobs::{Blob, Blobs};
 use super::fd_lru::{FdLru, Linked, Links};
 use super::host::FileHandle;
 use super::ids::{Dev, HostFd, NodeId};
+use super::kept::Kept;
 use super::slab::Slab;
 use super::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::sync::{Mutex, MutexGuard, lock};
@@ -77,7 +79,7 @@ pub struct Nodes {
     generation: AtomicU32,
     count: AtomicUsize,
     fds: AtomicUsize,
-    pinned_fds: AtomicUsize,
+    kept: Arc<Kept>,
     next_victim: AtomicU32,
     /// Held while a directory changes its parent, so that none becomes its own ancestor.
     moves: Mutex<()>,
@@ -170,7 +172,7 @@ impl Nodes {
             generation: AtomicU32::new(1),
             count: AtomicUsize::new(1),
             fds: AtomicUsize::new(1),
-            pinned_fds: AtomicUsize::new(1),
+            kept: Arc::new(Kept::root()),
             next_victim: AtomicU32::new(0),
             moves: Mutex::default(),
             dead: Dead::default(),
@@ -211,7 +213,12 @@ impl Nodes {
 
     /// Descriptors held that cannot be evicted.
     pub fn pinned_fds(&self) -> usize {
-        self.pinned_fds.load(Ordering::Relaxed)
+        self.kept.count()
+    }
+
+    /// The same, to wait for.
+    pub fn kept(&self) -> &Arc<Kept> {
+        &self.kept
     }
 
     /// Descriptors to close.
@@ -310,7 +317,7 @@ impl Nodes {
             if let Some(record) = shard.records.get_mut(local) {
                 record.flags |= KEPT | REMOVED;
             }
-            self.pinned_fds.fetch_add(1, Ordering::Relaxed);
+            self.kept.add();
         }
         if let Some(fd) = fd {
             self.hold(shard, local, fd);
@@ -359,7 +366,7 @@ impl Nodes {
         if record.flags & KEPT != 0 && record.fd != NO_FD {
             // Another name of a file of which one was removed: it can be reached again without its descriptor.
             record.flags &= !(KEPT | REMOVED);
-            self.pinned_fds.fetch_sub(1, Ordering::Relaxed);
+            self.kept.remove();
             record.flags |= IN_LRU;
             shard.lru.push(&mut shard.records, index / SHARDS);
         }
@@ -445,7 +452,7 @@ impl Nodes {
             self.fds.fetch_sub(1, Ordering::Relaxed);
             let kept = record.flags & KEPT != 0;
             if kept {
-                self.pinned_fds.fetch_sub(1, Ordering::Relaxed);
+                self.kept.remove();
             }
             self.dead.push(HostFd(record.fd), kept);
         }
@@ -640,7 +647,7 @@ impl<'c> Pin<'c> {
             let Some(record) = shard.records.get_mut(local) else { return };
             if record.flags & KEPT == 0 && record.fd != NO_FD {
                 record.flags |= KEPT;
-                nodes.pinned_fds.fetch_add(1, Ordering::Relaxed);
+                nodes.kept.add();
                 if record.flags & IN_LRU != 0 {
                     record.flags &= !IN_LRU;
                     shard.lru.unlink(&mut shard.records, local);

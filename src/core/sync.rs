@@ -1,9 +1,9 @@
 //! Locks and counters of the tables: the standard ones, or loom's, which try all orders (`tests/loom.rs`).
 
 #[cfg(loom)]
-pub use loom::sync::{Mutex, MutexGuard, atomic};
+pub use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
-pub use std::sync::{Mutex, MutexGuard, atomic};
+pub use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 
 /// Locks, also after a panic of another: every table is consistent whenever its lock is free.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

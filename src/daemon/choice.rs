@@ -60,6 +60,7 @@ impl Choice {
             posix_acl: config.posix_acl() && config.mapping.squash.is_none(),
             killpriv_v2: config.killpriv_v2,
             writeback: config.writeback,
+            inval_by_times: config.inval_by_times(),
         }
     }
 

@@ -81,7 +81,7 @@ pub async fn file<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, wan
     }
     let permit = reach::reserve(core, os).await?;
     let Backing { file, kind, .. } = open(core, os, node.fd, wanted).await?;
-    let opened = core.handles.insert(permit, file, kind);
+    let opened = core.handles.insert(permit, nodeid, file, kind);
     let file = core.handles.get(opened.fh())?;
     keep(core, nodeid, wanted, opened);
     Ok(file)

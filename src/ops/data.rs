@@ -54,6 +54,7 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
         // The kernel asks no more, and opens whatever it is asked for with [`NO_FH`].
         return Err(Errno::ENOSYS);
     }
+    let since = core.removals.now();
     let node = reach(core, os, nodeid).await?;
     // The kernel opens special files by itself; whoever asks us for one gets none.
     if node.pin.kind() != KIND_REGULAR {
@@ -62,13 +63,14 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
     let permit = reach::reserve(core, os).await?;
     let Backing { file, kind, uncached } = backing::open(core, os, node.fd, flags).await?;
     let stat = os.stat(HostFd(file.as_raw_fd())).await?;
-    // Removed on the host within the entry timeout: whoever asks by name must get what is there now.
-    if stat.nlink == 0 && !node.pin.is_removed() {
+    // Removed on the host within the entry timeout: whoever asks by name must get what is there now. Who has found a file
+    // before it was removed here opens it, as on the host.
+    if stat.nlink == 0 && !core.removals.any_since(since) && !node.pin.is_removed() {
         return Err(Errno::ESTALE);
     }
-    let unchanged = node.pin.content_unchanged(stat.content_key());
-    let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, unchanged) };
-    let file = core.handles.insert(permit, file, kind);
+    let kept = cache::keeps_pages(core, &node.pin, &stat);
+    let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, kept) };
+    let file = core.handles.insert(permit, nodeid, file, kind);
     Ok(Answer::file(Reply::Open(open_out(core, &file, cache)), file))
 }
 

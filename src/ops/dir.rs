@@ -34,7 +34,7 @@ pub async fn opendir<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u
     let file = os.open(node.fd, flags & !(data::O_APPEND | data::O_DIRECT)).await?;
     let stat = if core.config.cache_readdir { os.stat(HostFd(file.as_raw_fd())).await? } else { Stat::default() };
     let cache = cache::of_directory(core, || node.pin.content_unchanged(stat.content_key()));
-    let file = core.handles.insert(permit, file, Kind { directory: true, ..Kind::default() });
+    let file = core.handles.insert(permit, nodeid, file, Kind { directory: true, ..Kind::default() });
     Ok(Answer::file(Reply::Open(data::open_out(core, &file, cache)), file))
 }
 

@@ -22,13 +22,16 @@ use super::seal;
 
 /// LOOKUP.
 pub async fn lookup<'c, O: Os>(core: &'c Core, os: &O, parent: NodeId, name: &CStr) -> Result<Answer<'c>> {
+    let since = core.removals.now();
     let dir = reach(core, os, parent).await?;
     let fd = match os.anchor(dir.fd, name).await {
         Err(Errno::ENOENT) if !core.config.negative_timeout.is_zero() => return Ok(absent(core)),
         fd => fd?,
     };
     let stat = os.stat(HostFd(fd.as_raw_fd())).await?;
-    found(core, os, (parent, Some(name)), fd, &stat).await
+    let (node, dev) = reach::count(core, os, (parent, Some(name)), fd, &stat).await?;
+    reach::found_nameless(core, os, &node, since).await;
+    Ok(Answer::node(Reply::Entry(entry(core, &node, dev, &stat)), node))
 }
 
 /// No node, and for how long the kernel need not ask again.

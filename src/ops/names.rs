@@ -19,7 +19,7 @@ use super::cache;
 use super::data;
 use super::entry::{entry, found};
 use super::os::Os;
-use super::reach::{self, known, reach};
+use super::reach::{self, Behind, behind, reach};
 
 /// RENAME_EXCHANGE of renameat2(2).
 const RENAME_EXCHANGE: u32 = 2;
@@ -87,7 +87,7 @@ pub async fn create<'c, O: Os>(
         made => made?,
     };
     let (node, dev) = reach::count(core, os, (parent, Some(name)), fd, &stat).await?;
-    let file = core.handles.insert(permit, file, backing::kind_of(backing));
+    let file = core.handles.insert(permit, node.nodeid(), file, backing::kind_of(backing));
     Ok(created(core, entry(core, &node, dev, &stat), node, file, flags))
 }
 
@@ -110,13 +110,14 @@ pub async fn tmpfile<'c, O: Os>(
     });
     let (file, fd, stat) = made.await?;
     let (node, dev) = reach::count(core, os, (parent, None), fd, &stat).await?;
-    let file = core.handles.insert(permit, file, backing::kind_of(backing));
+    let file = core.handles.insert(permit, node.nodeid(), file, backing::kind_of(backing));
     Ok(created(core, entry(core, &node, dev, &stat), node, file, flags))
 }
 
 /// The answer to CREATE and TMPFILE.
 fn created<'c>(core: &'c Core, entry: EntryOut, node: Counted<'c>, file: Opened<'c>, flags: u32) -> Answer<'c> {
-    let cache = cache::of_file(core, false);
+    // A file that is new has no pages to drop, and whoever writes it meanwhile has some to keep.
+    let cache = cache::of_file(core, true);
     let out = data::open_out(core, &file, cache);
     if !core.config.no_open {
         return Answer::created(Reply::Create(entry, out), node, file);
@@ -166,14 +167,14 @@ pub async fn remove<'c, O: Os>(
     directory: bool,
 ) -> Result<Answer<'c>> {
     let dir = reach(core, os, parent).await?;
-    let node = known(core, os, dir.fd, name).await;
+    reach::keep_pace(core, os).await;
+    let _removal = core.removals.begin();
+    let gone = behind(core, os, dir.fd, name).await;
     match directory {
         true => os.rmdir(dir.fd, name).await?,
         false => os.unlink(dir.fd, name).await?,
     }
-    if let Some(node) = node {
-        node.lost_a_name(core, os).await;
-    }
+    gone.lost_a_name(core, os).await;
     Ok(Reply::Ok.into())
 }
 
@@ -187,10 +188,12 @@ pub async fn rename<'c, O: Os>(
     flags: u32,
 ) -> Result<Answer<'c>> {
     let (dir, newdir) = (reach(core, os, parent).await?, reach(core, os, newparent).await?);
-    let moved = known(core, os, dir.fd, name).await;
-    let target = known(core, os, newdir.fd, newname).await;
+    reach::keep_pace(core, os).await;
+    let _removal = core.removals.begin();
+    let moved = behind(core, os, dir.fd, name).await;
+    let target = behind(core, os, newdir.fd, newname).await;
     // A name that is not there yet is made, too.
-    if target.is_none() {
+    if matches!(target, Behind::Nothing) {
         making(&caller, 0)?;
     }
     if flags & RENAME_WHITEOUT != 0 {
@@ -202,18 +205,16 @@ pub async fn rename<'c, O: Os>(
         os.rename((dir.fd, name), (newdir.fd, newname), flags).await?;
     }
     // Two names of one file: rename(2) does nothing.
-    let same = matches!((&moved, &target), (Some(a), Some(b)) if a.pin.nodeid() == b.pin.nodeid());
+    let same = moved.node().zip(target.node()).is_some_and(|(a, b)| a.pin.nodeid() == b.pin.nodeid());
     if same && flags & RENAME_EXCHANGE == 0 {
         return Ok(Reply::Ok.into());
     }
-    if let Some(target) = target {
-        if flags & RENAME_EXCHANGE != 0 {
-            target.pin.renamed(parent, name);
-        } else {
-            target.lost_a_name(core, os).await;
-        }
+    if flags & RENAME_EXCHANGE == 0 {
+        target.lost_a_name(core, os).await;
+    } else if let Some(target) = target.node() {
+        target.pin.renamed(parent, name);
     }
-    if let Some(moved) = moved {
+    if let Some(moved) = moved.node() {
         moved.pin.renamed(newparent, newname);
     }
     Ok(Reply::Ok.into())

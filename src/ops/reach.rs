@@ -1,7 +1,8 @@
 //! From a nodeid to a descriptor, and from a file just seen to its node.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
 
 use crate::core::Core;
 use crate::core::attr::{KIND_DIRECTORY, KIND_REGULAR, Stat};
@@ -9,6 +10,7 @@ use crate::core::config::InodeHandles;
 use crate::core::host::{FileHandle, Host, Result};
 use crate::core::ids::{Dev, HostFd, NodeId};
 use crate::core::nodes::{Count, Counted, Pin, Sighting};
+use crate::core::removals::Moment;
 use crate::protocol::Errno;
 
 use super::os::Os;
@@ -31,7 +33,20 @@ pub async fn reach<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId) -> Result<
 }
 
 #[cold]
-async fn revive<'c, O: Os>(core: &'c Core, os: &O, mut pin: Pin<'c>) -> Result<Live<'c>> {
+async fn revive<'c, O: Os>(core: &'c Core, os: &O, pin: Pin<'c>) -> Result<Live<'c>> {
+    let nodeid = pin.nodeid();
+    match by_recipe(core, os, pin).await {
+        // Removed or moved meanwhile through this mount, which gave it a descriptor before.
+        Err(Errno::ESTALE) => {
+            let pin = core.nodes.pin(nodeid)?;
+            let fd = pin.fd().ok_or(Errno::ESTALE)?;
+            Ok(Live { pin, fd })
+        }
+        live => live,
+    }
+}
+
+async fn by_recipe<'c, O: Os>(core: &'c Core, os: &O, mut pin: Pin<'c>) -> Result<Live<'c>> {
     let recipe = pin.recipe().ok_or(Errno::ESTALE)?;
     if let (Some(mount), Some(handle)) = (core.devices.mount(recipe.dev), recipe.handle)
         && handle.kind != FileHandle::BTIME
@@ -110,9 +125,39 @@ fn close_dead<O: Os>(core: &Core, os: &O) {
 
 /// Room for one more open file: cached anchors make way for it, ENFILE if that is not enough.
 pub async fn reserve<'c, O: Os>(core: &'c Core, os: &O) -> Result<crate::core::handles::Permit<'c>> {
-    let permit = core.handles.reserve(core.nodes.pinned_fds() + core.locks.len())?;
+    let reserve = || core.handles.reserve(core.nodes.pinned_fds() + core.locks.len());
+    let permit = match reserve() {
+        Err(Errno::ENFILE) if core.nodes.kept().leaving() > 0 => {
+            wait_for_forgets(core, os, core.nodes.kept().leaving() / 2).await;
+            reserve()?
+        }
+        permit => permit?,
+    };
     trim(core, os).await;
     Ok(permit)
+}
+
+/// So many FORGETs on their way are nothing to wait for, however small the budget.
+const FEW: usize = 4;
+
+/// Before a name is removed: waits for FORGETs on their way if there are many, so that removals do not run ahead of them
+/// until no descriptor is left for anybody.
+pub async fn keep_pace<O: Os>(core: &Core, os: &O) {
+    let most = (core.config.fd_budget / 8).max(FEW);
+    if core.nodes.kept().leaving() > most {
+        wait_for_forgets(core, os, most / 2).await;
+    }
+}
+
+/// FORGETs come by requests like this one: so it waits where it is in nobody's way. Where there is no room for that it goes
+/// on, as far as it gets.
+async fn wait_for_forgets<O: Os>(core: &Core, os: &O, most: usize) {
+    let kept = Arc::clone(core.nodes.kept());
+    let wait = os.park(move |_| {
+        kept.wait(most);
+        Ok(())
+    });
+    let _ = wait.await;
 }
 
 /// Which filesystem a file is on; a new one is opened for file handles, by its topmost directory seen.
@@ -174,25 +219,84 @@ pub async fn count<'c, O: Os>(
     Ok((counted, dev))
 }
 
-/// The node that `name` in `dir` stands for, with a descriptor, if the kernel knows it: removing it must not lose it.
-pub async fn known<'c, O: Os>(core: &'c Core, os: &O, dir: HostFd, name: &CStr) -> Option<Live<'c>> {
-    let fd = os.anchor(dir, name).await.ok()?;
-    let raw = HostFd(fd.as_raw_fd());
-    let stat = os.stat(raw).await.ok()?;
-    let mut pin = core.nodes.find(core.devices.find(&stat)?, stat.ino)?;
-    if pin.fd().is_none() && pin.recipe()?.handle != Some(handle_of(os, raw, &stat)) {
-        return None;
+/// What a name stands for that is about to be removed or moved.
+pub enum Behind<'c> {
+    /// A file that the kernel knows, with a descriptor: removing its name must not lose it.
+    Node(Live<'c>),
+    /// A file that it does not know yet: a LOOKUP may be about to tell.
+    Unknown(OwnedFd, Stat),
+    /// No file, as far as can be seen.
+    Nothing,
+}
+
+/// What `name` in `dir` stands for.
+pub async fn behind<'c, O: Os>(core: &'c Core, os: &O, dir: HostFd, name: &CStr) -> Behind<'c> {
+    let Ok(fd) = os.anchor(dir, name).await else { return Behind::Nothing };
+    match os.stat(HostFd(fd.as_raw_fd())).await {
+        Ok(stat) => known(core, os, fd, stat),
+        Err(_) => Behind::Nothing,
     }
-    let fd = match pin.fd() {
-        Some(fd) => fd,
-        None => pin.install(fd),
+}
+
+fn known<'c, O: Os>(core: &'c Core, os: &O, fd: OwnedFd, stat: Stat) -> Behind<'c> {
+    let Some(mut pin) = core.devices.find(&stat).and_then(|dev| core.nodes.find(dev, stat.ino)) else {
+        return Behind::Unknown(fd, stat);
     };
-    Some(Live { pin, fd })
+    let fd = match pin.fd() {
+        Some(held) => held,
+        None => {
+            let handle = handle_of(os, HostFd(fd.as_raw_fd()), &stat);
+            if pin.recipe().is_none_or(|recipe| recipe.handle != Some(handle)) {
+                return Behind::Unknown(fd, stat);
+            }
+            pin.install(fd)
+        }
+    };
+    Behind::Node(Live { pin, fd })
+}
+
+impl<'c> Behind<'c> {
+    /// The node, if it is one.
+    pub fn node(&self) -> Option<&Live<'c>> {
+        match self {
+            Behind::Node(node) => Some(node),
+            Behind::Unknown(..) | Behind::Nothing => None,
+        }
+    }
+
+    /// The name was removed. Whoever has found the file by it meanwhile has made it a node by now, or will see that it has
+    /// no name ([`found_nameless`]).
+    pub async fn lost_a_name<O: Os>(self, core: &'c Core, os: &O) {
+        let now = match self {
+            Behind::Unknown(fd, stat) => known(core, os, fd, stat),
+            found => found,
+        };
+        match now {
+            Behind::Node(node) => node.lost_a_name(core, os).await,
+            // Closing it frees the file.
+            Behind::Unknown(fd, _) => core.nodes.dead().push(HostFd(fd.into_raw_fd()), true),
+            Behind::Nothing => {}
+        }
+    }
+}
+
+/// A node was found by name while names were removed through this mount (`since` the request began): if it lost its last one
+/// before it was known, whoever removed that could not say so.
+pub async fn found_nameless<O: Os>(core: &Core, os: &O, node: &Counted<'_>, since: Moment) {
+    if !core.removals.any_since(since) {
+        return;
+    }
+    let Ok(pin) = core.nodes.pin(node.nodeid()) else { return };
+    if let Some(fd) = pin.fd()
+        && os.stat(fd).await.is_ok_and(|stat| stat.nlink == 0)
+    {
+        pin.removed();
+    }
 }
 
 impl Live<'_> {
     /// One of its names was removed. If it has no other, or could not be reached by another, it keeps its descriptor.
-    pub async fn lost_a_name<O: Os>(&self, core: &Core, os: &O) {
+    async fn lost_a_name<O: Os>(&self, core: &Core, os: &O) {
         let gone = match os.stat(self.fd).await {
             Ok(stat) => stat.nlink == 0 || stat.kind() == KIND_DIRECTORY,
             Err(_) => true,

@@ -99,7 +99,7 @@ fn to_host<'n>(core: &Core, name: &'n CStr) -> Result<Cow<'n, CStr>> {
     }
 }
 
-/// LISTXATTR. As on the host, `trusted.` names are root's to see.
+/// LISTXATTR. Who may see `trusted.` names is for the host's filesystem to say; what a map makes such a name is root's.
 pub async fn listxattr<'c, O: Os>(
     core: &'c Core,
     os: &O,
@@ -111,15 +111,15 @@ pub async fn listxattr<'c, O: Os>(
         return Err(Errno::ENOSYS);
     }
     let node = reach(core, os, nodeid).await?;
-    let (fd, root, map) = (node.fd, caller.root, core.config.xattrmap.clone());
-    if root && map.is_none() {
-        return answer(os, size, move |host, buf| host.listxattr(fd, buf)).await;
-    }
+    let (fd, root) = (node.fd, caller.root);
+    let Some(map) = core.config.xattrmap.clone() else {
+        return answer(os, size, move |host, buf| host.listxattr(fd, buf, root)).await;
+    };
     answer(os, size, move |host, buf| {
         let mut all = vec![0; LARGEST as usize];
-        let len = host.listxattr(fd, &mut all)?;
+        let len = host.listxattr(fd, &mut all, true)?;
         let names = all[..len].split(|&b| b == 0).filter(|name| !name.is_empty());
-        let shown = names.filter_map(|name| map.as_ref().map_or(Some(name), |map| map.to_client(name)));
+        let shown = names.filter_map(|name| map.to_client(name));
         let mut visible = Vec::with_capacity(len);
         for name in shown.filter(|name| root || !name.starts_with(b"trusted.")) {
             visible.extend_from_slice(name);

@@ -15,7 +15,6 @@ pub const MIN_MINOR: u32 = 33;
 const WANTED: u64 = ASYNC_READ
     | BIG_WRITES
     | DONT_MASK
-    | AUTO_INVAL_DATA
     | DO_READDIRPLUS
     | READDIRPLUS_AUTO
     | ASYNC_DIO
@@ -61,6 +60,9 @@ pub struct Wants {
     pub killpriv_v2: bool,
     /// Let the kernel collect writes.
     pub writeback: bool,
+    /// Have the kernel drop a file's pages whenever it sees a new mtime. The mount's own writes change it too, and a page
+    /// whose WRITE is under way is read again before that arrives: only for mounts that must show the host's changes.
+    pub inval_by_times: bool,
 }
 
 impl Wants {
@@ -70,6 +72,7 @@ impl Wants {
             (self.posix_acl, POSIX_ACL),
             (self.killpriv_v2, HANDLE_KILLPRIV_V2),
             (self.writeback, WRITEBACK_CACHE),
+            (self.inval_by_times, AUTO_INVAL_DATA),
             (self.posix_lock, POSIX_LOCKS),
             (self.flock, FLOCK_LOCKS),
             (self.security_label, SECURITY_CTX),
@@ -96,6 +99,7 @@ impl Default for Wants {
             posix_acl: true,
             killpriv_v2: true,
             writeback: false,
+            inval_by_times: false,
         }
     }
 }
@@ -246,8 +250,8 @@ mod tests {
             major: 7,
             minor: 45,
             max_readahead: 128 << 10,
-            // 0, 5, 6; 12 to 15; 18, 20, 22, 23; 28 to 30.
-            flags: 0x70d4_f061,
+            // 0, 5, 6; 13 to 15; 18, 20, 22, 23; 28 to 30.
+            flags: 0x70d4_e061,
             // 34, 36, 38.
             flags2: 0x54,
             max_background: 64,
@@ -258,7 +262,7 @@ mod tests {
             ..InitOut::default()
         };
         assert_eq!(out, expected);
-        let flags = 0x54_70d4_f061;
+        let flags = 0x54_70d4_e061;
         let (max_write, max_readahead) = (1 << 20, 128 << 10);
         assert_eq!(session, Session { minor: 45, flags, max_write, max_pages: 256, max_readahead, fuse_uring: false });
         assert_eq!((session.payload_size(), session.request_size()), (1 << 20, (1 << 20) + 80));
@@ -280,6 +284,7 @@ mod tests {
             posix_lock: true,
             flock: true,
             security_label: true,
+            inval_by_times: true,
         };
         assert_eq!(go(ALL, EVERYTHING).1.flags & NEVER, 0);
         for bit in (0..64).filter(|&bit| 1 << bit != SETXATTR_EXT && 1 << bit != INIT_EXT) {
@@ -297,10 +302,11 @@ mod tests {
     #[test]
     fn choices_are_taken_if_they_are_wanted_and_offered() {
         type Choice = fn(bool) -> Wants;
-        let choices: [(u64, Choice); 3] = [
+        let choices: [(u64, Choice); 4] = [
             (POSIX_ACL, |posix_acl| Wants { posix_acl, ..Wants::default() }),
             (HANDLE_KILLPRIV_V2, |killpriv_v2| Wants { killpriv_v2, ..Wants::default() }),
             (WRITEBACK_CACHE, |writeback| Wants { writeback, ..Wants::default() }),
+            (AUTO_INVAL_DATA, |inval_by_times| Wants { inval_by_times, ..Wants::default() }),
         ];
         for (flag, wants) in choices {
             for (offer, want) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -16,6 +16,7 @@ const CAP_FSETID: u32 = 4;
 /// Those that come and go with fsuid 0 (capabilities(7)), as far as they decide over files: CAP_CHOWN,
 /// CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD.
 const CAPS_OF_ROOT: u32 = 0b1_1111 | 1 << 27;
+const CAP_SYS_ADMIN: u32 = 21;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 #[repr(C)]
@@ -133,6 +134,20 @@ pub fn set_suid(suid: Suid) {
         data[0].effective = if on { data[0].effective | (bit & data[0].permitted) } else { data[0].effective & !bit };
     });
     SUID.set(Some(suid));
+}
+
+/// Runs `f` without CAP_SYS_ADMIN, as far as this thread has it.
+pub fn without_admin<R>(f: impl FnOnce() -> R) -> R {
+    let mut before = None;
+    change_caps(|data| {
+        before = Some(data[0].effective);
+        data[0].effective &= !(1 << CAP_SYS_ADMIN);
+    });
+    let answer = f();
+    if let Some(before) = before {
+        change_caps(|data| data[0].effective = before);
+    }
+    answer
 }
 
 /// Gives this thread a umask of its own (it shares the process's until then).

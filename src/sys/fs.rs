@@ -486,10 +486,11 @@ impl Host for Linux {
         check(unsafe { libc::getxattr(FdName::new(fd).path(), name.as_ptr(), data, len) }).map(|n| n as usize)
     }
 
-    fn listxattr(&self, fd: HostFd, list: &mut [u8]) -> Result<usize> {
+    fn listxattr(&self, fd: HostFd, list: &mut [u8], root: bool) -> Result<usize> {
         let (data, len) = (list.as_mut_ptr().cast(), list.len());
         // SAFETY: the path is NUL-terminated; the kernel writes at most list.len() bytes.
-        check(unsafe { libc::listxattr(FdName::new(fd).path(), data, len) }).map(|n| n as usize)
+        let ask = || check(unsafe { libc::listxattr(FdName::new(fd).path(), data, len) }).map(|n| n as usize);
+        if root { ask() } else { creds::without_admin(ask) }
     }
 
     fn removexattr(&self, fd: HostFd, name: &CStr) -> Result<()> {

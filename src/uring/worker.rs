@@ -55,12 +55,15 @@ pub enum Tag {
     Released,
     /// Another ring has no slot left and asks to look at /dev/fuse; so many have been asked before.
     Look,
+    /// A descriptor was closed.
+    Closed,
     /// Nobody waits for it.
     Quiet,
 }
 
 impl Tag {
-    const ALL: [Tag; 7] = [Tag::Request, Tag::Backing, Tag::Reply, Tag::Mail, Tag::Released, Tag::Look, Tag::Quiet];
+    const ALL: [Tag; 8] =
+        [Tag::Request, Tag::Backing, Tag::Reply, Tag::Mail, Tag::Released, Tag::Look, Tag::Closed, Tag::Quiet];
 
     /// The `user_data` of slot `at`.
     pub fn of(self, at: u32) -> u64 {
@@ -298,6 +301,7 @@ impl<'m> Worker<'m> {
                 Tag::Mail if !cqueue::more(cqe.flags()) => self.listen(),
                 Tag::Released => self.released(cqe.user_data() & FH),
                 Tag::Look => self.look(at),
+                Tag::Closed => self.core.nodes.kept().closed(),
                 Tag::Mail | Tag::Quiet => {}
             }
         }
@@ -494,8 +498,9 @@ impl<'m> Worker<'m> {
 
     /// Closes a descriptor on the ring's own threads, since that may wait for the disk.
     pub fn close_later(&self, fd: RawFd) {
-        let flags = squeue::Flags::ASYNC | squeue::Flags::SKIP_SUCCESS;
-        self.push(opcode::Close::new(Fd(fd)).build().flags(flags).user_data(Tag::Quiet.of(0)));
+        self.core.nodes.kept().closing();
+        let close = opcode::Close::new(Fd(fd)).build().flags(squeue::Flags::ASYNC);
+        self.push(close.user_data(Tag::Closed.of(0)));
     }
 }
 

@@ -402,7 +402,7 @@ impl Host for Fake {
             Ok(stored.len())
         })
     }
-    fn listxattr(&self, _: HostFd, _: &mut [u8]) -> Result<usize> {
+    fn listxattr(&self, _: HostFd, _: &mut [u8], _: bool) -> Result<usize> {
         unreachable!("no test asks for it")
     }
     fn removexattr(&self, _: HostFd, _: &CStr) -> Result<()> {

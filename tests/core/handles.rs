@@ -5,13 +5,14 @@ use std::os::fd::AsRawFd;
 
 use proptest::prelude::*;
 use ptfs::core::handles::{File, Handles, Kind, Opened, Permit};
-use ptfs::core::ids::{Fh, HostFd};
+use ptfs::core::ids::{Fh, HostFd, NodeId};
 use ptfs::core::nodes::Closing;
 use ptfs::protocol::Errno;
 
 use crate::descriptors::Descriptors;
 
 const LIMIT: usize = 8;
+const NODE: NodeId = NodeId(5);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -48,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Open {
     fd: HostFd,
     kind: Kind,
+    slow: bool,
     pins: usize,
     released: bool,
     rings: u64,
@@ -86,10 +88,10 @@ impl World<'_> {
                 let permit = self.permits.swap_remove(pick(&self.permits, permit)?);
                 let (file, kind) = (self.fds.fresh(), Kind { direct, writable, directory, append_only: false });
                 let fd = HostFd(file.as_raw_fd());
-                let opened = self.real.insert(permit, file, kind);
+                let opened = self.real.insert(permit, NODE, file, kind);
                 assert!(!self.ever.contains(&opened.fh()), "{:?} stood for another file", opened.fh());
                 self.ever.push(opened.fh());
-                self.model.insert(opened.fh(), Open { fd, kind, pins: 0, released: false, rings: 0 });
+                self.model.insert(opened.fh(), Open { fd, kind, slow: writable, pins: 0, released: false, rings: 0 });
                 self.opened.push(opened);
             }
             Step::Settle { opened, give } => {
@@ -126,7 +128,7 @@ impl World<'_> {
             Step::ClosesSlowly(n) => {
                 let file = &self.files[pick(&self.files, n)?];
                 file.closes_slowly();
-                self.model.get_mut(&file.fh())?.kind.writable = true;
+                self.model.get_mut(&file.fh())?.slow = true;
             }
             Step::Release(n) => {
                 let fh = self.ever[pick(&self.ever, n)?];
@@ -154,7 +156,7 @@ impl World<'_> {
             return;
         }
         let open = self.model.remove(&fh).unwrap();
-        self.dead.push(Closing { fd: open.fd, may_block: open.kind.writable });
+        self.dead.push(Closing { fd: open.fd, may_block: open.slow });
         self.unregister.extend((open.rings != 0).then_some((fh, open.rings)));
     }
 
@@ -164,6 +166,8 @@ impl World<'_> {
         assert_eq!(dead, std::mem::take(&mut self.dead));
         assert_eq!(self.real.take_unregistered(), std::mem::take(&mut self.unregister));
         assert_eq!(self.real.len(), self.model.len() + self.permits.len());
+        let written = self.model.values().any(|open| open.kind.writable);
+        assert_eq!((self.real.is_written(NODE), self.real.is_written(NodeId(NODE.0 + 64))), (written, false));
         for file in &self.files {
             assert_eq!(file.fd(), self.model[&file.fh()].fd, "a file in use was closed");
         }

@@ -346,3 +346,27 @@ fn directories_that_changed_places_are_forgotten() {
     mount.forget(b, 1);
     mount.assert_clean();
 }
+
+/// A removal waits while so many FORGETs are on their way; what clients go on using is waited for once.
+#[test]
+fn removals_do_not_run_ahead_of_forgets() {
+    const BUDGET: usize = 64;
+    let mount = Mount::new(Reach::ByHandle, BUDGET);
+    let (kept, most) = (mount.core.nodes.kept(), BUDGET / 8 + 1);
+    let made: Vec<NodeId> = (0..30).map(|n| mount.create(NodeId::ROOT, &numbered(n)).unwrap().0).collect();
+    for n in 0..20 {
+        assert_eq!(mount.done(NodeId::ROOT, Op::Unlink { name: &numbered(n) }), Ok(Reply::Ok));
+        assert!(kept.leaving() <= most, "{n}: {} are leaving", kept.leaving());
+    }
+    assert_eq!(
+        mount.done(
+            NodeId::ROOT,
+            Op::Rename { name: &numbered(20), newdir: NodeId::ROOT, newname: &numbered(21), flags: 0 }
+        ),
+        Ok(Reply::Ok)
+    );
+    assert!(kept.leaving() <= most, "{} are leaving", kept.leaving());
+    made.into_iter().for_each(|nodeid| mount.forget(nodeid, 1));
+    assert_eq!(kept.leaving(), 0);
+    mount.assert_clean();
+}

@@ -121,7 +121,7 @@ fn handles_are_closed_once() {
                     Ok(permit) => {
                         let fd = fds.fresh();
                         let raw = fd.as_raw_fd();
-                        let opened = handles.insert(permit, fd, Kind::default());
+                        let opened = handles.insert(permit, NodeId::ROOT, fd, Kind::default());
                         assert_eq!(handles.get(opened.fh()).unwrap().fd().0, raw);
                         if random.below(4) > 0 {
                             open.push((opened.fh(), raw));

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::support::sys::{At, Sys, User, as_user};
+use super::support::{Backing, Fs};
 use super::*;
 
 fn set(path: &Path, name: &str, value: &str) -> Sys {
@@ -113,4 +114,27 @@ fn some_attributes_are_moved_and_some_hidden() {
     assert_eq!(list(&file), ["system.posix_acl_access", "trusted.x", "user.plain"]);
     // ACLs keep their names, and their force.
     guest_reads(&file).unwrap();
+}
+
+/// Who may see `trusted.` names is another matter on btrfs than on ext4.
+#[test]
+fn names_are_listed_to_whom_the_host_lists_them() {
+    let guest = User { uid: 1000, gid: 1000, groups: &[] };
+    for fs in [Fs::Ext4, Fs::Tmpfs, Fs::Btrfs, Fs::Overlay] {
+        let backing = Backing::new(fs, 256, "");
+        let host = backing.path().join("file");
+        fs::write(&host, "").unwrap();
+        set(&host, "trusted.t", "1").unwrap();
+        set(&host, "user.u", "2").unwrap();
+        for variant in &VARIANTS {
+            let mount = Mount::start(variant, backing.path());
+            let file = mount.path().join("file");
+            for size in [0, 100] {
+                let names = |path: &Path| sys::listxattr(At::Path(sys::b(path)), size);
+                assert_eq!(names(&file), names(&host), "{fs:?}, {}: root's", variant.name);
+                let as_guest = |path| as_user(&guest, || names(path));
+                assert_eq!(as_guest(&file), as_guest(&host), "{fs:?}, {}: a guest's", variant.name);
+            }
+        }
+    }
 }

@@ -128,7 +128,61 @@ fn always_keeps_file_data_and_listings_until_the_timeout() {
     assert_eq!(fs::read(served.at("file")).unwrap(), b"before");
     sleep(Duration::from_millis(12));
     fs::write(served.on_host("file"), "AFTER!").unwrap();
-    until("the new content", || fs::read(served.at("file")).unwrap() == b"AFTER!");
+    until("a look at the attributes", || {
+        fs::metadata(served.at("file")).unwrap().modified().unwrap() == host_time(&served)
+    });
+    assert_eq!(fs::read(served.at("file")).unwrap(), b"before", "kept, whatever the times say");
+    fs::write(served.on_host("file"), "another size").unwrap();
+    until("the new content", || fs::read(served.at("file")).unwrap() == b"another size");
+
+    let served = Served::new(&["--cache=always", "--attr-timeout=0", "--entry-timeout=0"]);
+    fs::write(served.on_host("file"), "before").unwrap();
+    assert_eq!(fs::read(served.at("file")).unwrap(), b"before");
+    sleep(Duration::from_millis(12));
+    fs::write(served.on_host("file"), "AFTER!").unwrap();
+    assert_eq!(fs::read(served.at("file")).unwrap(), b"AFTER!", "no attribute is kept, and so no data behind its back");
+}
+
+fn host_time(served: &Served) -> std::time::SystemTime {
+    fs::metadata(served.on_host("file")).unwrap().modified().unwrap()
+}
+
+/// Dropped while they are written, pages would be read again before the WRITE arrives.
+#[test]
+fn pages_of_a_file_that_is_being_written_stay() {
+    for variant in &VARIANTS {
+        let served = Served::by(variant, &["--attr-timeout=1", "--entry-timeout=1"], |dir| {
+            fs::write(dir.join("file"), "before").unwrap();
+        });
+        let file = OpenOptions::new().read(true).write(true).open(served.at("file")).unwrap();
+        let read_again = || served.during(&["READ"], || assert_eq!(fs::read(served.at("file")).unwrap().len(), 6));
+        read_again();
+        sleep(Duration::from_millis(12));
+        file.write_at(b"ours", 0).unwrap();
+        assert_eq!(read_again(), 0, "{}: by an open", variant.name);
+        until("the attributes are looked at again", || {
+            served.during(&["GETATTR", "LOOKUP", "STATX"], || assert!(served.at("file").exists())) > 0
+        });
+        assert_eq!(read_again(), 0, "{}: by the times", variant.name);
+        // The first open after the last writer looks at what the host did meanwhile.
+        let host = OpenOptions::new().write(true).open(served.on_host("file")).unwrap();
+        host.write_at(b"HOST", 0).unwrap();
+        assert_eq!(fs::read(served.at("file")).unwrap(), b"oursre");
+        drop(file);
+        until("the host's change", || fs::read(served.at("file")).unwrap() == b"HOSTre");
+    }
+}
+
+/// A host's change shows at the next open, also of one who will write.
+#[test]
+fn the_first_writer_looks_again() {
+    let served = Served::new(&FOREVER);
+    fs::write(served.on_host("file"), "before").unwrap();
+    assert_eq!(fs::read(served.at("file")).unwrap(), b"before");
+    sleep(Duration::from_millis(12));
+    fs::write(served.on_host("file"), "AFTER!").unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(served.at("file")).unwrap();
+    assert_eq!(read_at(&file, 0), b"AFTER!");
 }
 
 #[test]

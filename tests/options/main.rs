@@ -11,6 +11,7 @@ mod caching;
 mod files;
 mod plain_user;
 mod reaching;
+mod removing;
 #[path = "../support/mod.rs"]
 mod support;
 

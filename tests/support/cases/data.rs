@@ -205,3 +205,44 @@ pub fn flags_set_later_take_effect(dir: &Dir) {
     }
     ok(sys::close(fd));
 }
+
+/// Whoever has written sees what it wrote, whatever others do with the same file meanwhile.
+pub fn writes_are_read_back(dir: &Dir) {
+    const PAGE: usize = 4096;
+    const ROUNDS: u32 = 1500;
+    let path = dir.file("f", &[0; 8 * PAGE], 0o644);
+    // Two take turns from page to page, with writes of whole pages and of parts.
+    let writer = |first: usize| {
+        sys::fork(|| {
+            let Ok(fd) = sys::open(&path, O_RDWR, 0) else { return 1 };
+            for round in 0..ROUNDS {
+                let at = ((first + 2 * (round as usize % 4)) * PAGE) as i64;
+                let len = if round % 3 == 0 { 100 } else { PAGE };
+                let data = round.to_ne_bytes().repeat(len / 4);
+                if sys::pwrite(fd, &data, at) != Ok(len as i64) {
+                    return 2;
+                }
+                let mut seen = vec![0; len];
+                if sys::pread(fd, &mut seen, at) != Ok(len as i64) || seen != data {
+                    return 3;
+                }
+            }
+            0
+        })
+    };
+    let watcher = || {
+        sys::fork(|| {
+            for _ in 0..ROUNDS {
+                let mut buffer = [0; 8 * PAGE];
+                let Ok(fd) = sys::open(&path, O_RDONLY, 0) else { return 1 };
+                if sys::stat(At::Fd(fd)).is_err() || sys::pread(fd, &mut buffer, 0) != Ok(8 * PAGE as i64) {
+                    return 2;
+                }
+                let _ = sys::close(fd);
+            }
+            0
+        })
+    };
+    let all = [writer(0), writer(1), watcher()];
+    assert_eq!(all.map(|child| child.wait()), [0, 0, 0], "3: a write was not read back");
+}

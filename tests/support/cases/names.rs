@@ -194,3 +194,45 @@ pub fn directory_lists_dots(dir: &Dir) {
     fails(sys::getdents(fd, 10), libc::EINVAL);
     ok(sys::close(fd));
 }
+
+/// A name that is replaced all the time stands for one file or the other, and for one that is whole.
+pub fn a_name_that_others_replace_is_there(dir: &Dir) {
+    const ROUNDS: usize = 1500;
+    let path = dir.file("f", b"whole", 0o644);
+    let replacer = |n: u8| {
+        let new = dir.path(&format!("new{n}"));
+        sys::fork(|| {
+            for _ in 0..ROUNDS {
+                let Ok(fd) = sys::open(&new, O_CREAT | O_EXCL | O_WRONLY, 0o644) else { return 1 };
+                if sys::write(fd, b"whole") != Ok(5) || sys::close(fd).is_err() || sys::rename(&new, &path, 0).is_err()
+                {
+                    return 2;
+                }
+            }
+            0
+        })
+    };
+    let reader = || {
+        sys::fork(|| {
+            let failed = |errno| if errno == libc::ESTALE { 3 } else { 4 };
+            for _ in 0..2 * ROUNDS {
+                let fd = match sys::open(&path, O_RDONLY, 0) {
+                    Ok(fd) => fd,
+                    Err(errno) => return failed(errno),
+                };
+                let mut buffer = [0; 8];
+                let read = sys::read(fd, &mut buffer);
+                let _ = sys::close(fd);
+                if read != Ok(5) {
+                    return 5;
+                }
+                if let Err(errno) = sys::stat(At::Link(&path)) {
+                    return failed(errno) + 10;
+                }
+            }
+            0
+        })
+    };
+    let all = [replacer(0), replacer(1), reader(), reader(), reader()];
+    assert_eq!(all.map(|child| child.wait()), [0; 5], "3 and 13: ESTALE");
+}
