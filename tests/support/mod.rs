@@ -112,6 +112,24 @@ impl Mount {
         line.split_whitespace().next().map(str::to_string)
     }
 
+    /// Waits until no thread of the daemon has anything to do. Some requests are counted after they were answered, and
+    /// RELEASE is not waited for by close(2).
+    pub fn idle(&self) {
+        let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
+            // One that has ended does nothing either.
+            let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['S', 'I', 'Z', 'X']))
+        };
+        let tasks = format!("/proc/{}/task", self.pid());
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut quiet = 0;
+        while quiet < 3 {
+            assert!(Instant::now() < end, "the daemon is never idle");
+            sleep(Duration::from_millis(5));
+            quiet = if std::fs::read_dir(&tasks).unwrap().all(sleeps) { quiet + 1 } else { 0 };
+        }
+    }
+
     /// The daemon's open descriptors, and what each refers to.
     pub fn fds(&self) -> Vec<(i32, PathBuf)> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten();
