@@ -51,9 +51,10 @@ fn a_mount_is_served_counted_and_ended() {
         // What the engine's threads need is not the program's to suffer.
         assert_eq!(umask(), before);
         // RELEASE comes after close(2).
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(30);
         while mount.unmount() == Ok(Unmount::Busy) {
             assert!(Instant::now() < end, "busy for ever");
+            std::thread::sleep(Duration::from_millis(10));
         }
         mount.join().unwrap();
         assert!(!is_mounted(&point) && !point.exists());
@@ -94,7 +95,8 @@ fn a_dropped_mount_ends_though_it_is_in_use() {
         let began = Instant::now();
         drop(mount);
         assert!(!is_mounted(&point), "it is out of sight");
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        // It syncs all filesystems of the machine, to which others may write.
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
         assert!(file.write_all(b"x").and_then(|()| file.sync_all()).is_err(), "nobody serves it");
     }
 }
