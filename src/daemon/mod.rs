@@ -133,7 +133,7 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     let place = wanted.pidfile.as_deref().map(Place::find).transpose()?;
     place.as_ref().map_or(Ok(()), Place::check)?;
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
-    config.fd_budget = config.fd_budget.min(limits::fd_budget(files));
+    config.fd_budget = within(config.fd_budget, limits::fd_budget(files), files);
     let (mut config, given_up) = config.settle()?;
     given_up.iter().for_each(say);
     options.read_only |= config.readonly;
@@ -181,6 +181,15 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         say_report(&stats, &core);
     }
     outcome.and_then(|()| fixtures.failure().map_or(Ok(()), Err))
+}
+
+/// The budget that is asked for, if the limit of open files has room for it.
+fn within(asked: usize, most: usize, limit: u64) -> usize {
+    // The largest is what stands for "as many as there can be".
+    if asked > most && asked != usize::MAX {
+        say(format_args!("--fd-budget={asked} is cut to {most}: no more than {limit} files may be open (ulimit -Hn)"));
+    }
+    asked.min(most)
 }
 
 /// Runs the engine, and listens to signals meanwhile.
