@@ -32,7 +32,7 @@ struct Other {
 impl Other {
     /// `f` has locked when this returns.
     fn start(path: &[u8], f: impl FnOnce(i32) -> Sys) -> Other {
-        let (ready, tell) = (pipe(), pipe());
+        let (ready, tell) = (sys::pipe(), sys::pipe());
         let child = sys::fork(|| {
             sys::close(tell[1]).ok();
             let done = sys::open(path, O_RDWR, 0).map(f);
@@ -55,13 +55,6 @@ impl Other {
 
 fn close(fd: i32) {
     ok(sys::close(fd));
-}
-
-fn pipe() -> [i32; 2] {
-    let mut ends = [0; 2];
-    // SAFETY: room for two descriptors.
-    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
-    ends
 }
 
 /// Threads of the daemon by that name.
@@ -178,7 +171,7 @@ pub fn a_signal_ends_the_wait(dir: &Dir) {
         let fd = ok(sys::open(&one, O_RDWR, 0));
         ok(sys::lock(fd, libc::F_SETLK, WRITE, 0, 0));
         for _ in 0..20 {
-            let ready = pipe();
+            let ready = sys::pipe();
             let waiter = sys::fork(|| {
                 // SAFETY: an empty handler; without SA_RESTART the call answers EINTR.
                 unsafe {
@@ -246,7 +239,7 @@ pub fn whoever_dies_waiting_leaves_nothing(dir: &Dir) {
 pub fn a_ring_of_waiters_is_noticed(dir: &Dir) {
     dir.file("f", b"content", 0o644);
     let path = dir.path("f");
-    let (ready, go) = (pipe(), pipe());
+    let (ready, go) = (sys::pipe(), sys::pipe());
     let fd = ok(sys::open(&path, O_RDWR, 0));
     let child = sys::fork(|| {
         if sys::lock(fd, libc::F_SETLK, WRITE, 1, 1).is_err() {
@@ -259,6 +252,8 @@ pub fn a_ring_of_waiters_is_noticed(dir: &Dir) {
     ok(sys::lock(fd, libc::F_SETLK, WRITE, 0, 1));
     ok(sys::read(ready[0], &mut [0]));
     ok(sys::write(go[1], b"g"));
+    dir.until("the child waits", || sys::is_in_call(child.0, libc::SYS_fcntl));
+    // What it asks for is on its way then.
     sleep(Duration::from_millis(200));
     // The child waits for byte 0, which this process has.
     fails(sys::lock(fd, libc::F_SETLKW, WRITE, 1, 1), libc::EDEADLK);
@@ -348,7 +343,7 @@ pub fn many_waiters_on_one_cpu(dir: &Dir) {
     let path = dir.path("f");
     let fd = dir.open("f", O_RDWR);
     ok(sys::lock(fd, libc::F_SETLK, WRITE, 0, 0));
-    let ready = pipe();
+    let ready = sys::pipe();
     let waiters: Vec<_> = (0..WAITERS)
         .map(|_| {
             sys::fork(|| {
@@ -380,7 +375,17 @@ fn threads_of_pool(dir: &Dir) -> usize {
 
 /// A thread of this process waits for a lock; gives its errno, or 0.
 fn waiting(fd: i32, command: i32, kind: i32, start: i64, len: i64) -> std::thread::JoinHandle<i32> {
-    let thread = spawn(move || errno(sys::lock(fd, command, kind, start, len)));
+    let (tell, told) = channel();
+    let thread = spawn(move || {
+        // SAFETY: takes nothing and cannot fail.
+        tell.send(unsafe { libc::gettid() }).unwrap();
+        errno(sys::lock(fd, command, kind, start, len))
+    });
+    let (id, end) = (told.recv().unwrap(), Instant::now() + PATIENCE);
+    while !sys::is_in_call(id, libc::SYS_fcntl) && !thread.is_finished() && Instant::now() < end {
+        sleep(Duration::from_millis(1));
+    }
+    // What it asks for is on its way then.
     sleep(Duration::from_millis(100));
     thread
 }
@@ -447,7 +452,7 @@ pub fn a_ring_that_closes_at_once_is_noticed(dir: &Dir) {
     dir.file("f", b"content", 0o644);
     let path = dir.path("f");
     for _ in 0..30 {
-        let (ready, go) = (pipe(), pipe());
+        let (ready, go) = (sys::pipe(), sys::pipe());
         let both = [0, 1].map(|at| {
             sys::fork(|| {
                 let Ok(fd) = sys::open(&path, O_RDWR, 0) else { return 99 };
