@@ -84,7 +84,8 @@ mod tests {
         assert_ne!(child, pid);
         file.metadata().expect("still open here");
         // SAFETY: takes plain numbers; there is nothing to wait for.
-        let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WCLONE | libc::WNOHANG) };
+        let left =
+            unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WCLONE | libc::__WNOTHREAD | libc::WNOHANG) };
         assert!(left <= 0, "the child was waited for");
     }
 }
