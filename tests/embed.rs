@@ -46,17 +46,23 @@ fn a_mount_is_served_counted_and_ended() {
         assert_eq!(mount.unmount(), Ok(Unmount::Busy));
         drop(file);
         assert_eq!(fs::read(dir.path().join("source/f")).unwrap(), b"through the mount");
-        assert_eq!(mount.stats().get(OpKind::Create).unwrap().count(), 1);
+        // An operation is counted after it was answered.
+        until("the one CREATE to be counted", || mount.stats().get(OpKind::Create).is_some_and(|one| one.count() == 1));
         assert!(fs::read_to_string("/proc/self/mounts").unwrap().contains("embedded"));
         // What the engine's threads need is not the program's to suffer.
         assert_eq!(umask(), before);
         // RELEASE comes after close(2).
-        let end = Instant::now() + Duration::from_secs(5);
-        while mount.unmount() == Ok(Unmount::Busy) {
-            assert!(Instant::now() < end, "busy for ever");
-        }
+        until("nobody to use it", || mount.unmount() != Ok(Unmount::Busy));
         mount.join().unwrap();
         assert!(!is_mounted(&point) && !point.exists());
+    }
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < end, "in vain waited for {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -94,7 +100,8 @@ fn a_dropped_mount_ends_though_it_is_in_use() {
         let began = Instant::now();
         drop(mount);
         assert!(!is_mounted(&point), "it is out of sight");
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        // It syncs all filesystems of the machine, to which others may write.
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
         assert!(file.write_all(b"x").and_then(|()| file.sync_all()).is_err(), "nobody serves it");
     }
 }
@@ -107,14 +114,15 @@ fn two_mounts_live_side_by_side_and_one_outlives_the_other() {
     fs::write(b.path().join("f"), "b").unwrap();
     drop(a);
     assert_eq!(fs::read_to_string(b.path().join("f")).unwrap(), "b");
-    assert!(b.stats().total().count() > 0);
+    until("something to be counted", || b.stats().total().count() > 0);
 }
 
 #[test]
 fn unmounted_by_others_it_is_joined() {
     let (_dir, builder) = directories();
     let mount = builder.mount().unwrap();
-    assert!(Command::new("umount").arg(mount.path()).status().unwrap().success());
+    // A child that another test forks may hold something of it for a moment.
+    until("umount", || Command::new("umount").arg(mount.path()).status().unwrap().success());
     mount.join().unwrap();
 }
 

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use libc::{O_CREAT, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY};
 use support::idmapped::Idmapped;
@@ -379,13 +380,21 @@ fn mapping_and_squash_together() {
             let meta = fs::metadata(served.join(&name)).unwrap();
             assert_eq!((meta.uid(), meta.gid()), (1000, 100));
         }
-        let threads = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap();
-        let status = |path: PathBuf| fs::read_to_string(path.join("status")).unwrap();
-        let threads: Vec<String> = threads.map(|thread| status(thread.unwrap().path())).collect();
         let squashed =
             |status: &&String| status.contains("Uid:\t0\t0\t0\t1000") && status.contains("CapEff:\t0000000000000000");
-        let roots = threads.iter().filter(|status| !squashed(status)).count();
-        assert!(threads.len() > 2 && roots == 1, "only who listens to signals stays root: {threads:#?}");
+        // Who has put up what stands around the mount goes when that is done.
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let threads = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap().flatten();
+            let threads: Vec<String> =
+                threads.flat_map(|thread| fs::read_to_string(thread.path().join("status"))).collect();
+            let roots = threads.iter().filter(|status| !squashed(status)).count();
+            if threads.len() > 2 && roots == 1 {
+                break;
+            }
+            assert!(Instant::now() < end, "only who listens to signals stays root: {threads:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         mount.finish().unwrap();
     });
 }

@@ -334,11 +334,16 @@ impl Waits {
         his.for_each(|(cancel, _)| cancel.again());
     }
 
-    /// Nobody is there any more to be told: every wait ends, and every later one at once.
+    /// The mount goes: every wait ends, and every later one at once.
     pub fn close(&self) {
         let mut waiting = lock(&self.0);
         waiting.closed = true;
         waiting.requests.values().for_each(|(cancel, _)| cancel.set());
+    }
+
+    /// Whether [`Waits::close`] has ended them.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.0).closed
     }
 
     /// What an owner waits for, in all its threads.

@@ -1,20 +1,24 @@
 //! What stands around a mount while it serves: bind mounts in it, the pid file, the word to those who wait for it.
 //! Put up once the mount answers, and taken down before it goes.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use super::bind::{BindSpec, Bound};
+use super::bind::Binder;
 use super::choice::Announcement;
-use super::pidfile::PidFile;
+use super::mount::Mounted;
+use super::pidfile::{PidFile, Place};
 use super::{notify, say};
 use crate::sys::mount::wait_for_answer;
 use crate::sys::process::Launch;
 
+/// How long the mount may take for its first answer, which waits for the disk or the server below.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// See the module.
 pub struct Fixtures {
-    binds: Vec<BindSpec>,
-    pidfile: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -22,7 +26,8 @@ pub struct Fixtures {
 struct State {
     /// The process that was started and waits, if this is its child.
     launch: Option<Launch>,
-    bound: Vec<Bound>,
+    binder: Option<Binder>,
+    place: Option<Place>,
     pidfile: Option<PidFile>,
     /// The end has begun: nothing is put up any more.
     closing: bool,
@@ -30,45 +35,27 @@ struct State {
 }
 
 impl Fixtures {
-    /// Refuses what can be known to fail before anything is mounted.
-    pub fn plan(binds: Vec<BindSpec>, pidfile: Option<PathBuf>, launch: Option<Launch>) -> Result<Fixtures, String> {
-        if let Some(path) = &pidfile {
-            PidFile::check(path)?;
-        }
-        let state = Mutex::new(State { launch, ..State::default() });
-        Ok(Fixtures { binds, pidfile, state })
+    /// What is to be put up: binds, and a pid file. `launch` is the process that was started and waits.
+    pub fn plan(binder: Option<Binder>, place: Option<Place>, launch: Option<Launch>) -> Fixtures {
+        Fixtures { state: Mutex::new(State { launch, binder, place, ..State::default() }) }
     }
 
-    /// Waits until the mount at `point` answers, and puts everything up; all or nothing. False if that failed: the
-    /// mount is to go, and [`Fixtures::failure`] tells why.
-    pub fn put_up(&self, point: &Path, said: &Announcement) -> bool {
+    /// Waits until the mount answers, and puts everything up; all or nothing. False if that failed: the mount is to go,
+    /// and [`Fixtures::failure`] tells why.
+    pub fn put_up(&self, mounted: &Mounted, said: &Announcement) -> bool {
         // Without the lock, since the end must not wait for an engine that does not answer.
-        let answer = wait_for_answer(point);
+        let answer = first_answer(mounted.path());
         let mut state = self.state();
         if state.closing {
             return true;
         }
-        let outcome = answer.map_err(|error| format!("the mount does not answer: {error}"));
-        match outcome.and_then(|()| self.build(&mut state, point, said)) {
+        match answer.and_then(|()| state.build(mounted, said)) {
             Ok(()) => true,
             Err(line) => {
                 state.failure = Some(line);
                 false
             }
         }
-    }
-
-    fn build(&self, state: &mut State, point: &Path, said: &Announcement) -> Result<(), String> {
-        for spec in &self.binds {
-            state.bound.push(Bound::make(spec, point)?);
-        }
-        state.pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
-        say(&said.text);
-        if let Some(launch) = state.launch.take() {
-            launch.detach().map_err(|error| format!("cannot leave the standard streams: {error}"))?;
-        }
-        notify::ready(&said.status);
-        Ok(())
     }
 
     /// Takes down what is in the way of an unmount. To be called while the mount is served, if it still is: what was
@@ -79,8 +66,8 @@ impl Fixtures {
             notify::stopping();
         }
         state.closing = true;
-        while let Some(last) = state.bound.pop() {
-            drop(last);
+        if let Some(binder) = state.binder.take() {
+            binder.take_down();
         }
     }
 
@@ -104,5 +91,33 @@ impl Fixtures {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic leaves at worst too little put up.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn build(&mut self, mounted: &Mounted, said: &Announcement) -> Result<(), String> {
+        self.binder.as_mut().map_or(Ok(()), |binder| binder.put_up(mounted))?;
+        self.pidfile = self.place.as_ref().map(Place::write).transpose()?;
+        say(&said.text);
+        if let Some(launch) = self.launch.take() {
+            launch.detach().map_err(|error| format!("cannot leave the standard streams: {error}"))?;
+        }
+        notify::ready(&said.status);
+        Ok(())
+    }
+}
+
+/// Waits for it on a thread that is left alone when the time is up.
+fn first_answer(point: &Path) -> Result<(), String> {
+    let failed = |error| format!("the mount does not answer: {error}");
+    let (tell, told) = mpsc::channel();
+    let point = point.to_owned();
+    let ask = move || {
+        let _ = tell.send(wait_for_answer(&point));
+    };
+    thread::Builder::new().name("first-answer".to_owned()).spawn(ask).map_err(failed)?;
+    match told.recv_timeout(PATIENCE) {
+        Ok(answer) => answer.map_err(failed),
+        Err(_) => Err(format!("the mount did not answer within {} s", PATIENCE.as_secs())),
     }
 }

@@ -16,6 +16,7 @@ mod notify;
 mod options;
 mod pass_flags;
 mod pidfile;
+mod placement;
 mod policy;
 mod remount;
 mod report;
@@ -32,17 +33,19 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
+use self::bind::Binder;
 use self::choice::{Announcement, Choice};
 use self::cli::{Invocation, Remount, Serve};
 use self::fixtures::Fixtures;
 use self::log::say;
 use self::mount::Mounted;
+use self::pidfile::Place;
 use self::report::say_report;
 use self::signals::Desk;
 use crate::core::Core;
@@ -66,6 +69,10 @@ pub fn main() -> ExitCode {
     }
     let (outcome, failure) = match Invocation::from_args() {
         Ok(Invocation::Serve(wanted)) => {
+            if let Err(line) = placement::check(&wanted) {
+                say(line);
+                return ExitCode::from(wanted.codes.usage);
+            }
             let failure = wanted.codes.failure;
             (start(*wanted), failure)
         }
@@ -118,14 +125,15 @@ fn start(wanted: Serve) -> Result<u8, String> {
 
 /// From the command line to the end of the mount.
 fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
-    let Serve { source, mountpoint, mut config, mut options, stats_at_exit, .. } = wanted;
+    let Serve { source, mountpoint, mut config, mut options, stats_at_exit, binds, .. } = wanted;
     for note in &wanted.notes {
         tracing::info!("{note}");
     }
     let in_background = launch.is_some();
-    let fixtures = Fixtures::plan(wanted.binds, absolute(wanted.pidfile)?, launch)?;
+    let place = wanted.pidfile.as_deref().map(Place::find).transpose()?;
+    place.as_ref().map_or(Ok(()), Place::check)?;
     let files = limits::raise_nofile().map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
-    config.fd_budget = config.fd_budget.min(limits::fd_budget(files));
+    config.fd_budget = within(config.fd_budget, limits::fd_budget(files), files);
     let (mut config, given_up) = config.settle()?;
     given_up.iter().for_each(say);
     options.read_only |= config.readonly;
@@ -143,6 +151,9 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     options.host_checks = config.mapping.squash.is_some();
     creds::drop_groups();
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
+    let binder = Binder::start(&binds, options.refuses());
+    let binder = binder.map_err(|error| format!("cannot start a process that binds: {error}"))?;
+    let fixtures = Fixtures::plan(binder, place, launch);
 
     // Dropped in reverse: on every way out the device closes before the mount is taken down (see `Mounted`).
     let (mounted, device) = mount::mount(&source, &mountpoint, &options)?;
@@ -172,10 +183,13 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     outcome.and_then(|()| fixtures.failure().map_or(Ok(()), Err))
 }
 
-/// A path that stays the same when the daemon goes to `/`.
-fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
-    let absolute = |path: PathBuf| std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()));
-    path.map(absolute).transpose()
+/// The budget that is asked for, if the limit of open files has room for it.
+fn within(asked: usize, most: usize, limit: u64) -> usize {
+    // The largest is what stands for "as many as there can be".
+    if asked > most && asked != usize::MAX {
+        say(format_args!("--fd-budget={asked} is cut to {most}: no more than {limit} files may be open (ulimit -Hn)"));
+    }
+    asked.min(most)
 }
 
 /// Runs the engine, and listens to signals meanwhile.
@@ -207,7 +221,7 @@ fn attend(
             .name("fixtures".to_owned())
             .spawn_scoped(scope, move || {
                 if let Ok(announcement) = started.recv()
-                    && !fixtures.put_up(mounted.path(), &announcement)
+                    && !fixtures.put_up(mounted, &announcement)
                 {
                     desk.stop();
                 }

@@ -66,18 +66,23 @@ pub fn mount(source: &Path, point: &Path, options: &MountOptions) -> Result<(Mou
     })?;
     let mounted = Mounted { id, by, watchdog, point };
     // Mounts propagate, so ours may have come up in places that its path says nothing of.
-    let table = fs::read("/proc/self/mountinfo").map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-    if let Some(inside) = places(&table, &id.device()).iter().find(|place| is_inside(place, source)) {
+    let table = mount_table().map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
+    if let Some(inside) = places(&table, Field::Device, &id.device()).iter().find(|place| is_inside(place, source)) {
         drop(device);
         return Err(contains_itself(inside, source));
     }
-    if let Some(mut pipe) = mounted.watchdog.as_ref().and_then(Watchdog::pipe) {
+    if let Some(mut pipe) = mounted.watchdog.as_ref().map(Watchdog::pipe) {
         pipe.write_all(&id.to_bytes()).map_err(|error| format!("the auto_unmount watchdog is gone: {error}"))?;
     }
     Ok((mounted, device))
 }
 
 impl Mounted {
+    /// Which mount it is.
+    pub fn id(&self) -> MountId {
+        self.id
+    }
+
     /// Where the mount is, as an absolute path.
     pub fn path(&self) -> &Path {
         &self.point.path
@@ -173,12 +178,26 @@ fn contains_itself(place: &Path, source: &Path) -> String {
     )
 }
 
-/// Where the filesystem on `device` is mounted, after a `mountinfo`: see proc(5).
-fn places(mountinfo: &[u8], device: &str) -> Vec<PathBuf> {
+/// What `/proc/self/mountinfo` says: see proc(5).
+pub fn mount_table() -> io::Result<Vec<u8>> {
+    fs::read("/proc/self/mountinfo")
+}
+
+/// A field of a line of the mount table, by its place.
+#[derive(Clone, Copy)]
+pub enum Field {
+    /// The number of the mount.
+    Number = 0,
+    /// `major:minor` of the filesystem.
+    Device = 2,
+}
+
+/// Where the mounts are whose `field` is `value`, after a mount table.
+pub fn places(mountinfo: &[u8], field: Field, value: &str) -> Vec<PathBuf> {
     let lines = mountinfo.split(|&byte| byte == b'\n');
     let fields = lines.map(|line| line.split(|&byte| byte == b' ').collect::<Vec<_>>());
-    let of_device = fields.filter(|fields| fields.get(2).is_some_and(|found| *found == device.as_bytes()));
-    of_device.filter_map(|fields| fields.get(4).map(|place| unescape(place))).collect()
+    let found = fields.filter(|fields| fields.get(field as usize).is_some_and(|found| *found == value.as_bytes()));
+    found.filter_map(|fields| fields.get(4).map(|place| unescape(place))).collect()
 }
 
 /// Takes back the kernel's `\040` for blanks, line ends and backslashes.
@@ -392,7 +411,9 @@ mod tests {
             49 27 0:45 / /mnt/a\\040b\\134c rw,nosuid shared:1 - fuse.ptfs /src rw,user_id=0\n\
             50 27 0:45 /sub /mnt/\\1 rw - fuse.ptfs /src rw\n\
             51 27 10:45 / /no rw - ext4 /dev/x rw\n\n";
-        assert_eq!(places(table, "0:45"), [PathBuf::from(r"/mnt/a b\c"), PathBuf::from(r"/mnt/\1")]);
+        let of = |field, value| places(table, field, value);
+        assert_eq!(of(Field::Device, "0:45"), [PathBuf::from(r"/mnt/a b\c"), PathBuf::from(r"/mnt/\1")]);
+        assert_eq!(of(Field::Number, "23"), [PathBuf::from("/sys")]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use crate::sys::mount::Refuses;
+
 /// How the mount shows itself to the rest of the system.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MountOptions {
@@ -129,6 +131,18 @@ impl MountOptions {
         .iter()
         .filter(|(set, _)| *set)
         .fold(self.more, |flags, (_, flag)| flags | flag)
+    }
+
+    /// What bind mounts in the mount are to refuse as it does.
+    pub fn refuses(&self) -> Refuses {
+        let flags = self.flags();
+        let has = |flag| flags & flag != 0;
+        Refuses {
+            writes: has(libc::MS_RDONLY),
+            suid: has(libc::MS_NOSUID),
+            dev: has(libc::MS_NODEV),
+            exec: has(libc::MS_NOEXEC),
+        }
     }
 
     /// The type of the mount without `fuse.`.

@@ -1,51 +1,102 @@
 //! `--pidfile`: one daemon's number in a file, for as long as it serves.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::sys::beneath;
+
+/// Where the number is to be written.
+#[derive(Clone)]
+pub struct Place {
+    /// Open since before the mount: what has come into the way by then, perhaps the mount itself, is not asked.
+    dir: Arc<OwnedFd>,
+    name: OsString,
+    /// To be shown.
+    path: PathBuf,
+}
+
+impl Place {
+    /// Finds it. To be called before the mount is made.
+    pub fn find(path: &Path) -> Result<Place, String> {
+        let name =
+            path.file_name().ok_or_else(|| format!("cannot use the pid file {}: it is a directory", path.display()))?;
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir);
+        let dir = dir.map_err(|error| unusable(path, &error))?;
+        Ok(Place { dir: Arc::new(dir.into()), name: name.to_owned(), path: path.to_owned() })
+    }
+
+    /// Refuses if a running daemon has the file.
+    pub fn check(&self) -> Result<(), String> {
+        match self.open(libc::O_RDONLY) {
+            // Shared, so that two that only look do not take each other for a daemon.
+            Ok(file) => self.taken(file.try_lock_shared(), &file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(unusable(&self.path, &error)),
+        }
+    }
+
+    /// Writes our number.
+    pub fn write(&self) -> Result<PidFile, String> {
+        let unusable = |error| unusable(&self.path, &error);
+        let mut file = loop {
+            let file = self.open(libc::O_RDWR | libc::O_CREAT).map_err(unusable)?;
+            self.taken(file.try_lock(), &file)?;
+            // A daemon that ended meanwhile has removed it: then this is no pid file any more.
+            if self.is_at(&file) {
+                break file;
+            }
+        };
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unusable)?;
+        Ok(PidFile { place: self.clone(), file })
+    }
+
+    fn open(&self, flags: libc::c_int) -> io::Result<File> {
+        // A link there may have been laid by somebody else, to have root write where it leads. A FIFO would be waited at.
+        let flags = flags | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = File::from(beneath::open(self.dir.as_fd(), &self.name, flags, 0o644)?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+    }
+
+    /// Whether the file is the one that the path leads to.
+    fn is_at(&self, file: &File) -> bool {
+        let found = beneath::open(self.dir.as_fd(), &self.name, libc::O_PATH | libc::O_NOFOLLOW, 0);
+        let (ours, found) = (file.metadata(), found.and_then(|found| File::from(found).metadata()));
+        matches!((ours, found), (Ok(ours), Ok(found)) if (ours.dev(), ours.ino()) == (found.dev(), found.ino()))
+    }
+
+    fn taken(&self, locked: Result<(), TryLockError>, mut file: &File) -> Result<(), String> {
+        match locked {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                let pid = text.trim();
+                Err(format!("{} belongs to a daemon that runs (process {pid})", self.path.display()))
+            }
+            Err(TryLockError::Error(error)) => Err(unusable(&self.path, &error)),
+        }
+    }
+}
 
 /// A file that holds our number, locked. Dropping it removes it.
 ///
 /// The lock tells a file of a running daemon from one that a killed daemon left: its number may be another's by now.
 pub struct PidFile {
-    path: PathBuf,
+    place: Place,
     file: File,
 }
 
 impl PidFile {
-    /// Refuses if a running daemon has the file.
-    pub fn check(path: &Path) -> Result<(), String> {
-        match File::open(path) {
-            // Shared, so that two that only look do not take each other for a daemon.
-            Ok(file) => taken(file.try_lock_shared(), &file, path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(unusable(path, &error)),
-        }
-    }
-
-    /// Writes our number.
-    pub fn write(path: &Path) -> Result<PidFile, String> {
-        let mut options = OpenOptions::new();
-        // A link there may have been laid by somebody else, to have root write where it leads.
-        options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-        let mut file = loop {
-            let file = options.open(path).map_err(|error| unusable(path, &error))?;
-            taken(file.try_lock(), &file, path)?;
-            // A daemon that ended meanwhile has removed it: then this is no pid file any more.
-            if is_at(&file, path) {
-                break file;
-            }
-        };
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        written.map_err(|error| unusable(path, &error))?;
-        Ok(PidFile { path: path.to_owned(), file })
-    }
-
     /// Removes the file, unless another has taken its place.
     pub fn remove(&self) {
-        if is_at(&self.file, &self.path) {
-            let _ = fs::remove_file(&self.path);
+        if self.place.is_at(&self.file) {
+            let _ = beneath::remove_file(self.place.dir.as_fd(), &self.place.name);
         }
     }
 }
@@ -56,46 +107,34 @@ impl Drop for PidFile {
     }
 }
 
-/// Whether the file is the one that the path leads to.
-fn is_at(file: &File, path: &Path) -> bool {
-    let (ours, found) = (file.metadata(), fs::symlink_metadata(path));
-    matches!((ours, found), (Ok(ours), Ok(found)) if (ours.dev(), ours.ino()) == (found.dev(), found.ino()))
-}
-
-fn taken(locked: Result<(), TryLockError>, mut file: &File, path: &Path) -> Result<(), String> {
-    match locked {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let _ = file.read_to_string(&mut text);
-            let pid = text.trim();
-            Err(format!("{} belongs to a daemon that runs (process {pid})", path.display()))
-        }
-        Err(TryLockError::Error(error)) => Err(unusable(path, &error)),
-    }
-}
-
 fn unusable(path: &Path, error: &io::Error) -> String {
     format!("cannot use the pid file {}: {error}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn place(path: &Path) -> Place {
+        Place::find(path).expect("its directory is there")
+    }
 
     #[test]
     fn a_file_is_one_daemons() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("pid");
-        PidFile::check(&path).expect("nobody has it");
+        let place = place(&path);
+        place.check().expect("nobody has it");
         assert!(!path.exists());
         fs::write(&path, "1\n").expect("what a killed daemon left");
-        PidFile::check(&path).expect("nobody has it locked");
-        let held = PidFile::write(&path).expect("free");
+        place.check().expect("nobody has it locked");
+        let held = place.write().expect("free");
         assert_eq!(fs::read_to_string(&path).expect("there"), format!("{}\n", std::process::id()));
-        let error = PidFile::check(&path).expect_err("held");
+        let error = place.check().expect_err("held");
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
-        assert!(PidFile::write(&path).is_err());
+        assert!(place.write().is_err());
         drop(held);
         assert!(!path.exists());
     }
@@ -106,7 +145,7 @@ mod tests {
         let (path, target) = (dir.path().join("pid"), dir.path().join("target"));
         fs::write(&target, "precious").expect("new");
         std::os::unix::fs::symlink(&target, &path).expect("new");
-        assert!(PidFile::write(&path).is_err());
+        assert!(place(&path).check().is_err() && place(&path).write().is_err());
         assert_eq!(fs::read_to_string(&target).expect("there"), "precious");
     }
 
@@ -114,10 +153,24 @@ mod tests {
     fn another_file_in_its_place_stays() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("pid");
-        let held = PidFile::write(&path).expect("free");
+        let held = place(&path).write().expect("free");
         fs::rename(&path, dir.path().join("moved")).expect("there");
         fs::write(&path, "another's").expect("new");
         drop(held);
         assert!(path.exists());
+    }
+
+    /// What is mounted over the directory, or made of its path, meanwhile.
+    #[test]
+    fn the_directory_stays_the_one_that_was_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+        fs::create_dir(&before).expect("new");
+        let place = place(&before.join("pid"));
+        fs::rename(&before, &after).expect("there");
+        let held = place.write().expect("free");
+        assert!(after.join("pid").exists());
+        drop(held);
+        assert!(!after.join("pid").exists());
     }
 }

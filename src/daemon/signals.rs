@@ -101,6 +101,8 @@ impl Desk<'_> {
                 self.mounted.detach();
             }
         }
+        // Whoever waits for a lock would wait for longer than that.
+        self.core.waits.close();
         if ended_within(self.ended, GRACE) {
             return;
         }

@@ -281,6 +281,8 @@ async fn wait_for<O: Os>(
     let (cancel, holder) = (wait.cancel(), Arc::clone(holder));
     match os.park(move |host| host.lock_wait(holder.fd(), &lock, &cancel)).await {
         Err(Errno::EINTR) if wait.cancel().is_again() => Ok(false),
+        // No signal of the client's, who would ask again: the mount goes.
+        Err(Errno::EINTR) if core.waits.is_closed() => Err(Errno::ENOTCONN),
         answer => answer.map(|()| true),
     }
 }

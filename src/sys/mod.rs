@@ -1,5 +1,7 @@
 //! The Linux shim: how this kernel keeps the promises of `core::host`. All system calls but io_uring's are here.
 
+mod apart;
+pub mod beneath;
 mod control;
 pub mod cpu;
 pub mod creds;

@@ -3,10 +3,12 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+
+use super::apart::apart;
 
 /// Names one mount among all that are, and (from Linux 6.8) ever were since boot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,17 +51,35 @@ impl MountId {
 ///
 /// Sends no FUSE request (AT_STATX_DONT_SYNC), so it works on a mount whose daemon is not up yet, is dead, or asks.
 pub fn identify(path: &Path) -> io::Result<MountId> {
+    identify_at(libc::AT_FDCWD, &c_string(path.as_os_str())?, 0)
+}
+
+/// The mount that an open file is on.
+pub fn identify_open(file: BorrowedFd<'_>) -> io::Result<MountId> {
+    identify_at(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH)
+}
+
+/// The number in `/proc/self/mountinfo` of the mount that an open file is on. It is another's when that is gone.
+pub fn number_open(file: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(statx(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH, libc::STATX_MNT_ID)?.stx_mnt_id)
+}
+
+fn identify_at(dir: RawFd, path: &CStr, flags: libc::c_int) -> io::Result<MountId> {
     // The field is the same; a kernel that does not know the unique id answers with a reusable one, or none.
     const MASK: u32 = libc::STATX_MNT_ID | libc::STATX_MNT_ID_UNIQUE;
-    let path = c_string(path.as_os_str())?;
-    let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
-    let mut stat = MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: `path` is NUL-terminated and `stat` has room for the answer.
-    check(unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, MASK, stat.as_mut_ptr()) })?;
-    // SAFETY: statx is plain integers, zeroed above and filled by the kernel.
-    let stat = unsafe { stat.assume_init() };
+    let stat = statx(dir, path, flags, MASK)?;
     let mount = if stat.stx_mask & MASK == 0 { 0 } else { stat.stx_mnt_id };
     Ok(MountId { mount, dev: (stat.stx_dev_major, stat.stx_dev_minor) })
+}
+
+/// Without a request to whoever serves the filesystem.
+fn statx(dir: RawFd, path: &CStr, flags: libc::c_int, mask: u32) -> io::Result<libc::statx> {
+    let flags = flags | libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: `path` is NUL-terminated and `stat` has room for the answer.
+    check(unsafe { libc::statx(dir, path.as_ptr(), flags, mask, stat.as_mut_ptr()) })?;
+    // SAFETY: statx is plain integers, zeroed above and filled by the kernel.
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// mount(2).
@@ -76,14 +96,71 @@ pub fn remount(target: &Path, flags: libc::c_ulong) -> io::Result<()> {
     mount(OsStr::new("none"), target, OsStr::new("none"), flags | libc::MS_REMOUNT, "")
 }
 
-/// Mounts what is at `source`, with all that is mounted below, at `target` as well. What is mounted and unmounted there
-/// later does not go back to `source` (MS_SLAVE).
-pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
-    let none = OsStr::new("none");
-    mount(source.as_os_str(), target, none, libc::MS_BIND | libc::MS_REC, "")?;
-    mount(none, target, none, libc::MS_SLAVE | libc::MS_REC, "").inspect_err(|_| {
-        let _ = unmount(target, true);
-    })
+/// What a bind mount refuses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refuses {
+    /// To write.
+    pub writes: bool,
+    /// To honour set-user-ID, set-group-ID and file capabilities.
+    pub suid: bool,
+    /// To honour device nodes.
+    pub dev: bool,
+    /// To execute.
+    pub exec: bool,
+}
+
+/// Mounts what is at `source`, with all that is mounted below, at the open `target` as well. What is mounted and
+/// unmounted there later does not go back to `source` (MS_SLAVE). Needs Linux 5.12.
+///
+/// By descriptors: nobody can change meanwhile where that is, and it never is to be seen with less refused. Gives which
+/// mount it is, and its number (see [`number_open`]); to keep it open would keep it busy.
+pub fn bind(source: &Path, target: BorrowedFd<'_>, refuses: Refuses) -> io::Result<(MountId, u64)> {
+    // libc has them for Android alone.
+    const OPEN_TREE_CLONE: libc::c_uint = 1;
+    const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x4;
+    const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
+    let source = c_string(source.as_os_str())?;
+    let recursive = (libc::AT_RECURSIVE | libc::O_CLOEXEC) as libc::c_uint;
+    // SAFETY: `source` is NUL-terminated; an answer that is no error is a new descriptor of ours.
+    let tree = unsafe {
+        let fd = libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, source.as_ptr(), OPEN_TREE_CLONE | recursive);
+        if fd == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd as RawFd)
+    };
+    set_attributes(&tree, refuses)?;
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    let (from, to) = (tree.as_raw_fd(), target.as_raw_fd());
+    // SAFETY: both paths are empty constants, both descriptors are open.
+    check(unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, c"".as_ptr(), flags) } as libc::c_int)?;
+    Ok((identify_open(tree.as_fd())?, number_open(tree.as_fd())?))
+}
+
+/// struct mount_attr of `linux/mount.h`.
+#[repr(C)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+fn set_attributes(tree: &OwnedFd, refuses: Refuses) -> io::Result<()> {
+    let attributes = [(refuses.writes, 1), (refuses.suid, 2), (refuses.dev, 4), (refuses.exec, 8)];
+    let attr_set = attributes.iter().filter(|(refused, _)| *refused).fold(0, |set, (_, attribute)| set | attribute);
+    let wanted = MountAttr { attr_set, attr_clr: 0, propagation: libc::MS_SLAVE, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    let (fd, size) = (tree.as_raw_fd(), size_of::<MountAttr>());
+    // SAFETY: the path is an empty constant, and `wanted` is a whole struct of the size that is told.
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, fd, c"".as_ptr(), flags, &wanted, size) } as libc::c_int)
+}
+
+/// Unmounts the mount whose root is open, wherever it is by now, as [`unmount`] does lazily.
+pub fn unmount_open(root: BorrowedFd<'_>) -> io::Result<()> {
+    let path = CString::new(format!("/proc/self/fd/{}", root.as_raw_fd()))?;
+    // SAFETY: `path` is NUL-terminated and outlives the call.
+    check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })
 }
 
 /// Waits until whoever serves the filesystem at `path` has answered a request.
@@ -91,16 +168,9 @@ pub fn wait_for_answer(path: &Path) -> io::Result<()> {
     let path = c_string(path.as_os_str())?;
     let mut stat = MaybeUninit::<libc::statx>::zeroed();
     // FORCE_SYNC: what the kernel has cached is no answer.
-    // SAFETY: `path` is NUL-terminated and `stat` has room for the answer.
-    check(unsafe {
-        libc::statx(
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_STATX_FORCE_SYNC,
-            libc::STATX_BASIC_STATS,
-            stat.as_mut_ptr(),
-        )
-    })
+    let (path, answer, flags) = (path.as_ptr(), stat.as_mut_ptr(), libc::AT_STATX_FORCE_SYNC);
+    // SAFETY: one system call; `path` is NUL-terminated and `stat` has room for the answer.
+    unsafe { outcome(|| libc::statx(libc::AT_FDCWD, path, flags, libc::STATX_BASIC_STATS, answer)) }
 }
 
 /// Whether a FUSE filesystem is at `path`. Asks its daemon.
@@ -123,21 +193,31 @@ pub fn enter_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
 pub fn unmount(target: &Path, lazy: bool) -> io::Result<()> {
     let target = c_string(target.as_os_str())?;
     let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
-    // SAFETY: `target` is NUL-terminated and outlives the call.
-    check(unsafe { libc::umount2(target.as_ptr(), flags) })
+    // SAFETY: one system call; `target` is NUL-terminated and outlives it.
+    unsafe { outcome(|| libc::umount2(target.as_ptr(), flags)) }
 }
 
 /// Hides the mount at `target`, and has the kernel fail all its requests: those who use it get errors.
 pub fn force_unmount(target: &Path) -> io::Result<()> {
     let target = c_string(target.as_os_str())?;
-    // SAFETY: `target` is NUL-terminated and outlives the call.
-    check(unsafe { libc::umount2(target.as_ptr(), libc::UMOUNT_NOFOLLOW | libc::MNT_DETACH | libc::MNT_FORCE) })
+    let flags = libc::UMOUNT_NOFOLLOW | libc::MNT_DETACH | libc::MNT_FORCE;
+    // SAFETY: one system call; `target` is NUL-terminated and outlives it.
+    unsafe { outcome(|| libc::umount2(target.as_ptr(), flags)) }
 }
 
 /// sync(2): all filesystems, also those that no path leads to any more.
 pub fn sync_everything() {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::sync() }
+    // SAFETY: one system call, which takes nothing and cannot fail.
+    if let Err(error) = unsafe { apart(|| libc::sync()) } {
+        tracing::warn!("cannot sync: {error}");
+    }
+}
+
+/// Makes a call that may wait for our own mount, as [`apart`] says and under its conditions: errno by its value.
+unsafe fn outcome(call: impl FnOnce() -> libc::c_int) -> io::Result<()> {
+    // SAFETY: the caller's promise; errno is this thread's, which the child borrows.
+    let (answer, error) = unsafe { apart(|| (call(), *libc::__errno_location())) }?;
+    if answer == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
 /// The fd that `fusermount3` sends; `None` when it hung up without sending one.

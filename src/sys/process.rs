@@ -1,8 +1,9 @@
 //! This process: who it is, how it goes to the background, and the watchdog that outlives it.
 
+use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The real uid and gid that a mount is made for, and whether the kernel lets this process mount as root.
@@ -123,43 +124,76 @@ fn refuse_threads() -> io::Result<()> {
 
 /// A child that runs until this process dies. Dropping it ends it and waits for that.
 pub struct Watchdog {
-    // Declared to be closed before `pid` is waited for: the child runs until it sees the end of this pipe.
-    pipe: Option<PipeWriter>,
-    pid: libc::pid_t,
+    // Declared to be closed before the child is waited for: it runs until it sees the end of this pipe.
+    pipe: PipeWriter,
+    _child: Forkling,
 }
 
 impl Watchdog {
-    /// Forks a child that runs `job` with the read end of a pipe, in a session of its own, deaf to the signals that a
-    /// terminal or a service manager sends to a whole group, and holding no other fd. `job` sees the pipe's end when
-    /// this process is gone, however it went.
+    /// Forks a child that runs `job` with the read end of a pipe. `job` sees the pipe's end when this process is gone,
+    /// however it went.
+    pub fn start(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
+        let (reader, writer) = io::pipe()?;
+        let keep = [reader.as_raw_fd()];
+        let child = Forkling::start(c"ptfs-watchdog", &keep, move || job(reader))?;
+        Ok(Watchdog { pipe: writer, _child: child })
+    }
+
+    /// The pipe to the child.
+    pub fn pipe(&self) -> &PipeWriter {
+        &self.pipe
+    }
+}
+
+/// A child that does what it is told by one pipe, and reports by another.
+pub struct Attendant {
+    // Declared to be closed before the child is waited for.
+    /// Its end ends the child.
+    pub orders: Option<PipeWriter>,
+    /// Ends when the child has.
+    pub reports: PipeReader,
+    _child: Forkling,
+}
+
+impl Attendant {
+    /// Forks a child that runs `job` with the other ends of the pipes.
+    pub fn start(job: impl FnOnce(PipeReader, PipeWriter)) -> io::Result<Attendant> {
+        let ((told, orders), (reports, report)) = (io::pipe()?, io::pipe()?);
+        let keep = [told.as_raw_fd(), report.as_raw_fd()];
+        let child = Forkling::start(c"ptfs-attendant", &keep, move || job(told, report))?;
+        Ok(Attendant { orders: Some(orders), reports, _child: child })
+    }
+}
+
+/// A child without another program. Dropping it waits for its end.
+struct Forkling {
+    pid: libc::pid_t,
+}
+
+impl Forkling {
+    /// Forks a child that runs `job`, in a session of its own, deaf to the signals that a terminal or a service manager
+    /// sends to a whole group, and holding no fd but those to `keep`.
     ///
     /// Fails if another thread exists: its locks would stay taken in the child for ever.
-    pub fn start(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
+    fn start(name: &CStr, keep: &[RawFd], job: impl FnOnce()) -> io::Result<Forkling> {
         refuse_threads()?;
-        let (reader, writer) = io::pipe()?;
         // SAFETY: this is the only thread, so the child's copy of memory is consistent, allocator included.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                isolate(&reader);
+                isolate(name, keep);
                 // A panic must not unwind into the copy of the parent's frames.
-                let _ = catch_unwind(AssertUnwindSafe(|| job(reader)));
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 // SAFETY: ends the process at once; the parent's destructors are not the child's to run.
                 unsafe { libc::_exit(0) }
             }
-            pid => Ok(Watchdog { pipe: Some(writer), pid }),
+            pid => Ok(Forkling { pid }),
         }
-    }
-
-    /// The pipe to the child.
-    pub fn pipe(&self) -> Option<&PipeWriter> {
-        self.pipe.as_ref()
     }
 }
 
-impl Drop for Watchdog {
+impl Drop for Forkling {
     fn drop(&mut self) {
-        self.pipe = None;
         // SAFETY: `pid` is a child that nobody else waits for; the status is not wanted.
         while unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } == -1
             && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
@@ -167,19 +201,21 @@ impl Drop for Watchdog {
     }
 }
 
-/// Cuts the ties to the parent's terminal, its callers' pipes, and its files.
-fn isolate(keep: &PipeReader) {
-    let keep = keep.as_raw_fd();
+/// Cuts the ties to the parent's terminal, its callers' pipes, its files and its directory.
+fn isolate(name: &CStr, keep: &[RawFd]) {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
-    // SAFETY: plain numbers and a constant string. The fds that go are the parent's in name: the child leaves by _exit
+    let mut keep = keep.to_vec();
+    keep.sort_unstable();
+    // SAFETY: plain numbers and constant strings. The fds that go are the parent's in name: the child leaves by _exit
     // and never uses or drops their owners. A call that fails leaves the child with more than it needs, no worse.
     unsafe {
-        libc::prctl(libc::PR_SET_NAME, c"ptfs-watchdog".as_ptr());
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr());
         libc::setsid();
+        libc::chdir(c"/".as_ptr());
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGPIPE] {
             libc::signal(signal, libc::SIG_IGN);
         }
-        for standard in (0..=2).filter(|&standard| standard != keep) {
+        for standard in (0..=2).filter(|standard| !keep.contains(standard)) {
             match &null {
                 Ok(null) => libc::dup2(null.as_raw_fd(), standard),
                 Err(_) => libc::close(standard),
@@ -187,9 +223,12 @@ fn isolate(keep: &PipeReader) {
         }
         // Closed by its owner, before the sweep does it.
         drop(null);
-        let keep = libc::c_long::from(keep);
-        for (first, last) in [(3, keep - 1), ((keep + 1).max(3), libc::c_long::from(i32::MAX))] {
-            libc::syscall(libc::SYS_close_range, first, last, 0 as libc::c_long);
+        let mut first = 3;
+        for kept in keep.into_iter().chain([RawFd::MAX]).map(libc::c_long::from) {
+            if first < kept {
+                libc::syscall(libc::SYS_close_range, first, kept - 1, 0 as libc::c_long);
+            }
+            first = first.max(kept + 1);
         }
     }
 }

@@ -103,9 +103,14 @@ pub fn block_all() -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(answer)) }
 }
 
-/// Whether the other end of `ended` is closed, now or within `timeout`.
+/// Whether the other end of `ended`, by which nothing is written, is closed, now or within `timeout`.
 pub fn ended_within(ended: &PipeReader, timeout: Duration) -> bool {
-    poll([ended.as_fd()], timeout).is_ok_and(|[ended]| ended)
+    ready_within(ended, timeout)
+}
+
+/// Whether a read of `pipe` answers at once, now or within `timeout`.
+pub fn ready_within(pipe: &PipeReader, timeout: Duration) -> bool {
+    poll([pipe.as_fd()], timeout).is_ok_and(|[ready]| ready)
 }
 
 /// Which of `fds` have something to read, an error, or no other end.

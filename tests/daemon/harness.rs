@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, RwLock};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub const PTFS: &str = env!("CARGO_BIN_EXE_ptfs");
 
 /// Patience with what should take milliseconds; machines that run tests are slow and shared.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Written to by the test that changes the kernel's switch; read by whoever starts a daemon.
 pub static SWITCH_LOCK: RwLock<()> = RwLock::new(());
@@ -131,6 +131,7 @@ pub fn refusal(command: &mut Command) -> (Option<i32>, String) {
 pub struct Daemon {
     child: Child,
     said: Arc<Mutex<String>>,
+    listener: JoinHandle<()>,
     /// Its end calls the guard off.
     guard: Option<Sender<()>>,
 }
@@ -146,9 +147,9 @@ impl Daemon {
     pub fn start_as_it_is(mut command: Command) -> Daemon {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ptfs can be run");
         let said = Arc::new(Mutex::new(String::new()));
-        listen(child.stderr.take().expect("piped"), Arc::clone(&said));
+        let listener = listen(child.stderr.take().expect("piped"), Arc::clone(&said));
         let guard = Some(guard(child.id()));
-        let mut daemon = Daemon { child, said, guard };
+        let mut daemon = Daemon { child, said, listener, guard };
         daemon.wait_for("ptfs: serving ");
         daemon
     }
@@ -189,8 +190,7 @@ impl Daemon {
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
                 self.guard = None;
-                // The last lines may still be on their way.
-                thread::sleep(Duration::from_millis(50));
+                until("its last lines", || self.listener.is_finished());
                 return status.code();
             }
             assert!(start.elapsed() < LONG, "does not end:\n{}", self.said());
@@ -218,17 +218,26 @@ impl Drop for Daemon {
 }
 
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill(1)");
-    assert!(status.success(), "cannot send {name} to {pid}");
+    let number = match name {
+        "HUP" => libc::SIGHUP,
+        "INT" => libc::SIGINT,
+        "KILL" => libc::SIGKILL,
+        "TERM" => libc::SIGTERM,
+        "USR1" => libc::SIGUSR1,
+        _ => panic!("which signal is {name}?"),
+    };
+    // SAFETY: takes plain numbers. No kill(1): a busy machine may take a second to start one.
+    let sent = unsafe { libc::kill(pid as libc::pid_t, number) };
+    assert_eq!(sent, 0, "cannot send {name} to {pid}");
 }
 
-fn listen(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+fn listen(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             into.lock().expect("no panic there").push_str(&String::from_utf8_lossy(&buffer[..length]));
         }
-    });
+    })
 }
 
 /// A call that hangs in a mount cannot time out by itself: the death of the daemon ends it, and fails the test.

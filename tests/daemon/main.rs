@@ -7,6 +7,7 @@
 
 mod background;
 mod command_line;
+mod confined;
 mod dropin;
 mod engines;
 mod harness;

@@ -30,6 +30,10 @@ pub const DEV_FUSE: Variant = Variant { name: "dev-fuse", args: &["--engine=urin
 pub const POOL: Variant = Variant { name: "pool", args: &["--engine=pool"] };
 pub const VARIANTS: [Variant; 3] = [FUSE_URING, DEV_FUSE, POOL];
 
+/// With what takes milliseconds on a machine that is not busy; longer than the 10 s that the daemon gives to those who
+/// still use its mount.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// A number or word from the environment.
 pub fn env<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
@@ -75,12 +79,12 @@ impl Mount {
         collect(child.stderr.take().unwrap(), stderr.clone());
         let source = source.to_path_buf();
         let mut mount = Mount { child, stderr, source, mountpoint, finished: false };
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while std::fs::metadata(mount.path()).map_or(true, |meta| meta.dev() == before) {
             let ended = mount.child.try_wait().unwrap();
             if ended.is_some() || Instant::now() > end {
                 sleep(Duration::from_millis(50));
-                let why = ended.map_or("no mount after 20 s".into(), |status| status.to_string());
+                let why = ended.map_or("no mount in time".into(), |status| status.to_string());
                 panic!("{binary} ({}): {why}; it said:\n{}", variant.name, mount.stderr());
             }
             sleep(Duration::from_millis(5));
@@ -112,6 +116,24 @@ impl Mount {
         line.split_whitespace().next().map(str::to_string)
     }
 
+    /// Waits until no thread of the daemon has anything to do. Some requests are counted after they were answered, and
+    /// RELEASE is not waited for by close(2).
+    pub fn idle(&self) {
+        let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
+            // One that has ended does nothing either.
+            let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['S', 'I', 'Z', 'X']))
+        };
+        let tasks = format!("/proc/{}/task", self.pid());
+        let end = Instant::now() + PATIENCE;
+        let mut quiet = 0;
+        while quiet < 3 {
+            assert!(Instant::now() < end, "the daemon is never idle");
+            sleep(Duration::from_millis(5));
+            quiet = if std::fs::read_dir(&tasks).unwrap().all(sleeps) { quiet + 1 } else { 0 };
+        }
+    }
+
     /// The daemon's open descriptors, and what each refers to.
     pub fn fds(&self) -> Vec<(i32, PathBuf)> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten();
@@ -135,7 +157,7 @@ impl Mount {
             return Some(status);
         }
         sys::kill(self.pid(), libc::SIGTERM).ok();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(status);
@@ -158,7 +180,7 @@ impl Mount {
         if std::mem::replace(&mut self.finished, true) || self.stop().is_some() {
             return Ok(());
         }
-        Err(format!("the daemon lived on 10 s after umount and SIGTERM; it said:\n{}", self.stderr()))
+        Err(format!("the daemon lived on after umount and SIGTERM; it said:\n{}", self.stderr()))
     }
 }
 

@@ -124,6 +124,19 @@ impl Child {
     }
 }
 
+pub fn pipe() -> [i32; 2] {
+    let mut ends = [0; 2];
+    // SAFETY: room for two descriptors.
+    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    ends
+}
+
+/// Whether a thread sleeps in this system call (root may look).
+pub fn is_in_call(thread: i32, number: libc::c_long) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{thread}/syscall")).unwrap_or_default();
+    state.split_whitespace().next() == Some(&number.to_string())
+}
+
 pub fn open(path: impl Bytes, flags: c_int, mode: u32) -> Sys<c_int> {
     openat(AT_FDCWD, path, flags, mode)
 }

@@ -68,18 +68,25 @@ pub fn flock_locks(dir: &Dir) {
     // Another case's child may have inherited b, for a moment.
     dir.until("the lock goes with its descriptor", || sys::flock(a, libc::LOCK_EX | libc::LOCK_NB).is_ok());
     // Another process waits for it, and gets it when it is released.
-    let path = dir.path("f");
+    let (path, ready) = (dir.path("f"), sys::pipe());
     let child = sys::fork(|| {
         sys::close(a).ok();
         let Ok(fd) = sys::open(&path, O_RDWR, 0) else { return 1 };
-        if sys::flock(fd, libc::LOCK_EX | libc::LOCK_NB) != Err(libc::EAGAIN) {
-            return 2;
+        let early = sys::flock(fd, libc::LOCK_EX | libc::LOCK_NB);
+        sys::write(ready[1], b"r").ok();
+        match (early, sys::flock(fd, libc::LOCK_EX)) {
+            (Err(libc::EAGAIN), Ok(_)) => 0,
+            (Err(libc::EAGAIN), Err(_)) => 3,
+            _ => 2,
         }
-        if sys::flock(fd, libc::LOCK_EX).is_ok() { 0 } else { 3 }
     });
-    sleep(Duration::from_millis(100));
+    ok(sys::read(ready[0], &mut [0]));
+    dir.until("it waits", || sys::is_in_call(child.0, libc::SYS_flock));
     ok(sys::close(a));
     assert_eq!(child.wait(), 0);
+    for fd in ready {
+        ok(sys::close(fd));
+    }
 }
 
 pub fn posix_locks(dir: &Dir) {
