@@ -20,6 +20,7 @@ mod pidfile;
 mod policy;
 mod remount;
 mod report;
+mod report_flags;
 mod signals;
 
 // What ptfs does beside serving.
@@ -161,11 +162,11 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         tracing::debug!("readahead stays at {} bytes: {error}", init.max_readahead);
     }
 
-    let stats = Arc::new(Stats::default());
+    let stats = Arc::new(Stats::new(wanted.reports.slow_log()));
     let core = Arc::new(core);
     let alarm = Arc::new(process::ask_to_stop);
     let observed = Observed::new(Arc::clone(&stats), Arc::clone(&core));
-    let session = Session { core, device: device.into(), init, stats, alarm };
+    let session = Session { core, device: device.into(), init, stats, alarm, stall: wanted.reports.stall() };
     let outcome = attend(session, &choice, &source, &signals, &mounted, &fixtures, (&observed, stats_at_exit));
     fixtures.take_down();
     drop(mounted);
@@ -201,6 +202,8 @@ fn attend(
             .name("signals".to_owned())
             .spawn_scoped(scope, move || desk.attend(scope))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let slow = observed.stats.slow().map(|log| observe::slow::start(scope, log)).transpose();
+        let _logging = slow.map_err(|error| format!("cannot start a thread: {error}"))?;
         // A worker tells when it serves. It cannot wait for its own answer, so somebody else does, with the
         // credentials and the umask of the process.
         let (serves, started) = mpsc::channel::<Announcement>();
