@@ -4,10 +4,14 @@
 //! snapshot takes that lock for one histogram at a time; no worker ever waits for a whole table.
 
 pub mod doc;
+pub mod hgrm;
 mod kind;
+pub mod prometheus;
 mod recorder;
+pub mod since;
 mod snapshot;
+pub mod table;
 
 pub use kind::OpKind;
 pub use recorder::{Recorder, Stats};
-pub use snapshot::{Snapshot, Tally};
+pub use snapshot::{Snapshot, Tally, human};

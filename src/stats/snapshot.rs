@@ -143,7 +143,7 @@ fn write_row<T: fmt::Display>(f: &mut fmt::Formatter<'_>, name: &str, cells: [T;
 }
 
 /// Three significant digits and a unit: `640ns`, `12.3us`, `4.56ms`, `99.0s`.
-fn human(duration: Duration) -> String {
+pub fn human(duration: Duration) -> String {
     let nanoseconds = duration.as_nanos() as f64;
     let (scale, unit) = match nanoseconds {
         // The bounds are where rounding to three digits reaches the next unit.
