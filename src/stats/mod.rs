@@ -8,9 +8,9 @@ pub mod hgrm;
 mod kind;
 pub mod prometheus;
 mod recorder;
+pub mod sheet;
 pub mod since;
 mod snapshot;
-pub mod table;
 
 pub use kind::OpKind;
 pub use recorder::{Recorder, Stats};
