@@ -20,6 +20,7 @@ use super::options::MountOptions;
 use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
+use super::report_flags::{Address, MetricsFlags};
 use super::say;
 use crate::core::config::{Config, Engine, InodeHandles, IoMode, Transport};
 
@@ -76,6 +77,8 @@ pub struct Serve {
     pub options: MountOptions,
     /// Print the table of latencies at the end.
     pub stats_at_exit: bool,
+    /// Where to serve metrics.
+    pub metrics: Option<Address>,
     /// What to log, as `RUST_LOG` has it.
     pub log: String,
     /// Where to write what is said, beside standard error.
@@ -210,6 +213,9 @@ struct Cli {
     #[arg(long, help_heading = "Reports")]
     stats_at_exit: bool,
 
+    #[command(flatten)]
+    metrics: MetricsFlags,
+
     /// off, error, warn, info, debug, trace, or a filter as in RUST_LOG
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = "Reports")]
     log: String,
@@ -336,6 +342,7 @@ impl TryFrom<Cli> for Serve {
             config,
             options,
             stats_at_exit,
+            metrics: cli.metrics.metrics,
             log,
             log_file,
             daemonize,
