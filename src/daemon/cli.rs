@@ -20,7 +20,7 @@ use super::options::MountOptions;
 use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
-use super::report_flags::{Address, MetricsFlags};
+use super::report_flags::ReportFlags;
 use super::say;
 use crate::core::config::{Config, Engine, InodeHandles, IoMode, Transport};
 
@@ -77,12 +77,12 @@ pub struct Serve {
     pub options: MountOptions,
     /// Print the table of latencies at the end.
     pub stats_at_exit: bool,
-    /// Where to serve metrics.
-    pub metrics: Option<Address>,
     /// What to log, as `RUST_LOG` has it.
     pub log: String,
     /// Where to write what is said, beside standard error.
     pub log_file: Option<PathBuf>,
+    /// What to report of single operations.
+    pub reports: ReportFlags,
     /// Return once the mount answers, and serve it in the background.
     pub daemonize: bool,
     /// Where to write the process number.
@@ -213,9 +213,6 @@ struct Cli {
     #[arg(long, help_heading = "Reports")]
     stats_at_exit: bool,
 
-    #[command(flatten)]
-    metrics: MetricsFlags,
-
     /// off, error, warn, info, debug, trace, or a filter as in RUST_LOG
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter, help_heading = "Reports")]
     log: String,
@@ -223,6 +220,9 @@ struct Cli {
     /// Append what is said on standard error to a file too
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    reports: ReportFlags,
 }
 
 impl Invocation {
@@ -335,16 +335,17 @@ impl TryFrom<Cli> for Serve {
         };
         let config = cli.pass.apply(cli.policy.apply(config));
         let config = cli.identity.apply(config).map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
-        let Cli { source, mountpoint, stats_at_exit, log, log_file, daemonize, pidfile, bind: binds, .. } = cli;
+        let Cli { source, mountpoint, stats_at_exit, log, log_file, reports, daemonize, pidfile, bind: binds, .. } =
+            cli;
         Ok(Serve {
             source,
             mountpoint,
             config,
             options,
             stats_at_exit,
-            metrics: cli.metrics.metrics,
             log,
             log_file,
+            reports,
             daemonize,
             pidfile,
             binds,

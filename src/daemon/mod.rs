@@ -1,5 +1,6 @@
 //! The process around an engine: command line, mount, signals, and an end that leaves nothing behind.
 
+mod address;
 mod bind;
 mod choice;
 mod cli;
@@ -146,7 +147,7 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     options.host_checks = config.mapping.squash.is_some();
     creds::drop_groups();
     // Before the mount too, for the same reason.
-    let observer = Observer::plan(wanted.metrics.as_ref())?;
+    let observer = Observer::plan(wanted.reports.metrics.as_ref())?;
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
 
     // Dropped in reverse: on every way out the device closes before the mount is taken down (see `Mounted`).
@@ -165,11 +166,11 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         tracing::debug!("readahead stays at {} bytes: {error}", init.max_readahead);
     }
 
-    let stats = Arc::new(Stats::default());
+    let stats = Arc::new(Stats::new(wanted.reports.slow_log()));
     let core = Arc::new(core);
     let alarm = Arc::new(process::ask_to_stop);
     let observed = Observed::new(Arc::clone(&stats), Arc::clone(&core));
-    let session = Session { core, device: device.into(), init, stats, alarm };
+    let session = Session { core, device: device.into(), init, stats, alarm, stall: wanted.reports.stall() };
     let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
     let (observed, observer) = (&observed, &observer);
     let desk = Desk {
@@ -206,6 +207,8 @@ fn attend(session: Session, alive: PipeWriter, choice: &Choice, source: &Path, d
             .name("signals".to_owned())
             .spawn_scoped(scope, move || desk.attend(scope))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let slow = desk.observed.stats.slow().map(|log| observe::slow::start(scope, log)).transpose();
+        let _logging = slow.map_err(|error| format!("cannot start a thread: {error}"))?;
         // A worker tells when it serves. It cannot wait for its own answer, so somebody else does, with the
         // credentials and the umask of the process.
         let (serves, started) = mpsc::channel::<Announcement>();

@@ -1,63 +1,77 @@
-//! The flags that say what is reported to whom.
+//! The flags that say what is reported of a mount while it serves.
 
-use std::fmt;
-use std::net::{TcpListener, ToSocketAddrs};
-use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 
-/// Flags about metrics.
-#[derive(Args, Debug)]
-pub struct MetricsFlags {
-    /// Serve /metrics (Prometheus) and /healthz by HTTP: a port, of this machine alone, or HOST:PORT; port 0 takes a
+use super::address::Address;
+use crate::ops::Stall;
+use crate::stats::{OpKind, SlowLog};
+
+/// Flags of the heading Reports.
+#[derive(Args, Clone, Debug)]
+pub struct ReportFlags {
+    /// Serve /metrics (Prometheus) and /healthz by HTTP: a port, for this machine alone, or HOST:PORT; port 0 takes a
     /// free one
     #[arg(long, value_name = "ADDR", help_heading = "Reports")]
     pub metrics: Option<Address>,
+
+    /// Log each operation that takes so long or longer (10ms, 500us, 1s), with where its time went
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Reports")]
+    slow_op: Option<Duration>,
+
+    /// Log the names of files with --slow-op
+    #[arg(long, requires = "slow_op", help_heading = "Reports")]
+    log_names: bool,
+
+    /// For tests: every EVERYth operation OP takes TIME longer
+    #[arg(long, value_name = "OP:TIME[:EVERY]", value_parser = stall, hide = true, help_heading = "Reports")]
+    stall: Option<StallSpec>,
 }
 
-/// `9090`, `:9090`, `127.0.0.1:9090`, `[::1]:0`, `name:9090`. Without a host it is the loopback.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Address {
-    host: String,
-    port: u16,
-}
+impl ReportFlags {
+    /// Where slow operations go, if they are wanted.
+    pub fn slow_log(&self) -> Option<SlowLog> {
+        self.slow_op.map(|threshold| SlowLog::new(threshold, self.log_names))
+    }
 
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Address, String> {
-        let wrong = || "must be PORT or HOST:PORT, as 9090, 0.0.0.0:9090 or [::1]:9090".to_owned();
-        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
-            Some(inside) => inside.filter(|inside| inside.contains(':')).ok_or_else(wrong)?,
-            // An address of IPv6 without brackets, whose last part is no port.
-            None if host.contains([':', ']', '/', ' ']) => return Err(wrong()),
-            None => host,
-        };
-        let port = port.parse().map_err(|_| wrong())?;
-        let host = if host.is_empty() { "127.0.0.1" } else { host };
-        Ok(Address { host: host.to_owned(), port })
+    /// What is to stall.
+    pub fn stall(&self) -> Option<Stall> {
+        self.stall.map(|StallSpec { kind, time, every }| Stall::new(kind, time, every))
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Address { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+/// `OP:TIME[:EVERY]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct StallSpec {
+    kind: OpKind,
+    time: Duration,
+    every: u64,
+}
+
+/// `10ms`, `500us`, `1s`.
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || "not a time; write a whole number and us, ms or s, like 10ms".to_owned();
+    let end = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..end].parse().map_err(|_| wrong())?;
+    match &text[end..] {
+        "us" => Ok(Duration::from_micros(number)),
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        _ => Err(wrong()),
     }
 }
 
-impl Address {
-    /// Listens there.
-    pub fn listen(&self) -> Result<TcpListener, String> {
-        let listener = (&*self.host, self.port).to_socket_addrs().and_then(|found| {
-            let found: Vec<_> = found.collect();
-            let listener = TcpListener::bind(&*found)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        });
-        listener.map_err(|error| format!("--metrics={self}: cannot listen there: {error}"))
-    }
+fn stall(text: &str) -> Result<StallSpec, String> {
+    let mut parts = text.split(':');
+    let (Some(op), Some(took), every, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err("write OP:TIME or OP:TIME:EVERY, like GETATTR:300ms:5".to_owned());
+    };
+    let kind = OpKind::ALL.iter().copied().find(|kind| kind.name().eq_ignore_ascii_case(op));
+    let kind = kind.ok_or_else(|| format!("'{op}' is no operation; they are named like GETATTR"))?;
+    let every = every.map_or(Ok(1), str::parse).ok().filter(|&every| every > 0);
+    let every = every.ok_or("EVERY must be a whole number from 1")?;
+    Ok(StallSpec { kind, time: time(took)?, every })
 }
 
 #[cfg(test)]
@@ -65,29 +79,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_may_be_short() {
-        for (text, whole) in [
-            ("9090", "127.0.0.1:9090"),
-            (":9090", "127.0.0.1:9090"),
-            ("0.0.0.0:1", "0.0.0.0:1"),
-            ("[::1]:0", "[::1]:0"),
-            ("localhost:65535", "localhost:65535"),
-        ] {
-            assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(whole), "{text}");
-        }
-        for wrong in
-            ["", ":", "host", "host:", "65536", "-1", "::1", "::1:80", "[::1]", "[]:1", "[x]:1", "a b:1", "http://x:1"]
-        {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+    fn times_have_units() {
+        assert_eq!(time("10ms"), Ok(Duration::from_millis(10)));
+        assert_eq!(time("500us"), Ok(Duration::from_micros(500)));
+        assert_eq!(time("0s"), Ok(Duration::ZERO));
+        for text in ["", "10", "ms", "1.5s", "-1ms", "1 ms", "1m", "99999999999999999999s", "10msé"] {
+            assert!(time(text).is_err_and(|line| line.contains("like 10ms")), "{text}");
         }
     }
 
     #[test]
-    fn a_port_in_use_is_named() {
-        let address: Address = "0".parse().expect("a port");
-        let listener = address.listen().expect("a free one");
-        let port = listener.local_addr().expect("listens").port();
-        let error = Address { port, ..address }.listen().expect_err("in use");
-        assert!(error.contains(&format!("--metrics=127.0.0.1:{port}: ")), "{error}");
+    fn a_stall_names_an_operation_and_a_time() {
+        let spec = |time, every| Ok(StallSpec { kind: OpKind::Getattr, time: Duration::from_millis(time), every });
+        assert_eq!(stall("GETATTR:300ms"), spec(300, 1));
+        assert_eq!(stall("getattr:1s:5"), spec(1000, 5));
+        for text in ["", "GETATTR", "GETATTR:1", "GETATR:1s", "GETATTR:1s:0", "GETATTR:1s:x", "GETATTR:1s:1:1"] {
+            assert!(stall(text).is_err(), "{text}");
+        }
     }
 }

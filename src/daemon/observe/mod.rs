@@ -7,6 +7,7 @@ mod facts;
 mod guests;
 mod http;
 mod probe;
+pub mod slow;
 mod teller;
 
 use std::io::{self, ErrorKind, PipeReader};
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 pub use self::facts::Observed;
 use self::guests::{Door, Guests, Socket};
 use self::probe::Prober;
+use super::address::Address;
 use super::mount::Mounted;
-use super::report_flags::Address;
 use super::say;
 use crate::sys::process;
 use crate::sys::ready::{Interest, poll};

@@ -63,11 +63,10 @@ impl List {
     }
 }
 
-/// The mounts that this user may ask.
+/// The mounts that can be asked by this user, as it seems.
 pub fn askable() -> io::Result<Vec<Entry>> {
-    let ((own, _), root) = process::effective();
-    let found = Found::look()?;
-    Ok(found.mounts.into_iter().filter(|mount| root || mount.owner.unwrap_or(0) == own).collect())
+    let Found { mounts, sockets, .. } = Found::look()?;
+    Ok(mounts.into_iter().filter(|mount| sockets.contains_key(&mount.device.1)).collect())
 }
 
 /// What there is, before anybody is asked.
