@@ -81,8 +81,10 @@ impl Latency {
             max = max.max(one.max);
             one.buckets.iter().for_each(|&(value, count)| *buckets.entry(value).or_insert(0) += count);
         }
-        // Theirs may be exact, where a bucket is not.
-        Latency { max, ..Latency::of(buckets.into_iter().collect(), total) }
+        let whole = Latency::of(buckets.into_iter().collect(), total);
+        // Theirs may be exact, where the highest value of a bucket is not.
+        let [p50, p90, p99, p999] = [whole.p50, whole.p90, whole.p99, whole.p999].map(|value| value.min(max));
+        Latency { p50, p90, p99, p999, max, ..whole }
     }
 }
 
