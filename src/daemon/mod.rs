@@ -55,7 +55,7 @@ use crate::core::host::Host;
 use crate::core::idmap::Squash;
 use crate::core::ids::HostFd;
 use crate::ops::{self, engine::Session};
-use crate::stats::Stats;
+use crate::stats::{self, Stats};
 use crate::sys::creds::Squashed;
 use crate::sys::fs::Linux;
 use crate::sys::process::{Forked, Launch};
@@ -166,6 +166,7 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         tracing::debug!("readahead stays at {} bytes: {error}", init.max_readahead);
     }
 
+    stats::count_ticks(sys::clock::counter());
     let stats = Arc::new(Stats::new(wanted.reports.slow_log()));
     let core = Arc::new(core);
     let alarm = Arc::new(process::ask_to_stop);

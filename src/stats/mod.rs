@@ -21,7 +21,7 @@ mod table;
 mod work;
 
 pub use buckets::Histogram;
-pub use clock::Moment;
+pub use clock::{Moment, count_ticks};
 pub use kind::OpKind;
 pub use phase::{Course, Phase, Subject};
 pub use recorder::{Recorder, Stats};

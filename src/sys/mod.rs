@@ -1,5 +1,6 @@
 //! The Linux shim: how this kernel keeps the promises of `core::host`. All system calls but io_uring's are here.
 
+pub mod clock;
 mod control;
 pub mod cpu;
 pub mod creds;
