@@ -12,6 +12,8 @@ use super::signal;
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
 
+const ENDS: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
 /// The terminal as it was found, while it is ours.
 static FOUND: Mutex<Option<libc::termios>> = Mutex::new(None);
 
@@ -41,7 +43,7 @@ impl Terminal {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other("standard input and output are no terminal"));
         }
-        let signals = signal::catch(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGWINCH])?;
+        let signals = signal::catch(&[&ENDS[..], &[libc::SIGWINCH, libc::SIGTSTP]].concat())?;
         let found = attributes()?;
         let mut raw = found;
         // Output stays as it is: "\n" still goes to the first column.
@@ -87,8 +89,9 @@ impl Terminal {
         match *poll(&fds, Some(timeout))? {
             [true, ..] => Ok(match signal::take(&self.signals)?.0 as libc::c_int {
                 libc::SIGWINCH => Event::Resized,
-                0 => Event::Nothing,
-                number => Event::Stop(number as u8),
+                number if ENDS.contains(&number) => Event::Stop(number as u8),
+                // Whoever is stopped (SIGTSTP) would leave the terminal as it is now.
+                _ => Event::Nothing,
             }),
             [_, true, _] => {
                 let mut key = [0_u8];

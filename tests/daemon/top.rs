@@ -180,6 +180,37 @@ fn colours_are_not_for_everybody() {
 }
 
 #[test]
+fn a_panic_leaves_the_terminal_clean() {
+    const HERE: &str = "PTFS_TEST_PANICS_HERE";
+    if std::env::var_os(HERE).is_some() {
+        let terminal = ptfs::sys::terminal::Terminal::enter().expect("a terminal");
+        terminal.draw(b"drawn").expect("drawn");
+        panic!("seen on the ordinary screen");
+    }
+    let scratch = Scratch::new();
+    let tmux = Tmux::new(&scratch);
+    let (before, after) = (scratch.path("before"), scratch.path("after"));
+    let this = std::env::current_exe().expect("a path");
+    let test = format!("{HERE}=1 {} --exact top::a_panic_leaves_the_terminal_clean --nocapture", this.display());
+    tmux.enter(&format!("stty -a >{}; {test}; stty -a >{}; echo as-it-was", before.display(), after.display()));
+    tmux.see("\nas-it-was");
+    assert_eq!(tmux.state(), "0 1 1", "{}", tmux.screen());
+    assert!(tmux.screen().contains("seen on the ordinary screen") && !tmux.screen().contains("drawn"));
+    assert_eq!(fs::read(before).expect("written"), fs::read(after).expect("written"));
+}
+
+#[test]
+fn a_terminal_that_goes_ends_it() {
+    let (scratch, daemon, tmux) = begin(&[]);
+    tmux.enter(&format!("exec {PTFS} top {}", scratch.mnt().display()));
+    tmux.see("q quits");
+    let top = PathBuf::from(format!("/proc/{}", pid_of_top(&scratch)));
+    drop(tmux);
+    until("its end", || !top.exists());
+    daemon.stop();
+}
+
+#[test]
 fn it_wants_a_terminal() {
     let scratch = Scratch::new();
     let daemon = scratch.serve(&[]);

@@ -183,7 +183,10 @@ fn make_installs_it_and_removes_it_again() {
     let unit = text("lib/systemd/system/ptfs@.service");
     assert!(unit.contains("ExecStart=/opt/bin/ptfs --config") && !unit.contains("/usr/bin/ptfs"), "{unit}");
     assert!(text("share/doc/ptfs/ptfs.toml.example").contains("source = "));
-    assert_eq!(files(), 6);
+    assert!(
+        text("share/doc/ptfs/grafana.json").contains("ptfs_") && text("share/doc/ptfs/alerts.yml").contains("ptfs_")
+    );
+    assert_eq!(files(), 8);
     make("uninstall");
     assert_eq!(files(), 0);
 }
