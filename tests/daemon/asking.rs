@@ -38,8 +38,8 @@ fn find<'d>(document: &'d Document, op: &str) -> Option<&'d Operation> {
 /// The minor number of the filesystem's device at `point`, found without asking it.
 fn minor(point: &Path) -> u32 {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("a mount table");
-    let fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let found = fields.filter(|fields| Path::new(fields[4]) == point).last().expect("mounted");
+    let mut fields = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let found = fields.rfind(|fields| Path::new(fields[4]) == point).expect("mounted");
     found[2].split_once(':').expect("two numbers").1.parse().expect("a number")
 }
 
@@ -198,7 +198,8 @@ fn mounts_are_listed() {
 
 #[test]
 fn the_socket_goes_with_the_mount() {
-    let ends: [(&str, fn(&mut Daemon, &Path)); 3] = [
+    type End = fn(&mut Daemon, &Path);
+    let ends: [(&str, End); 3] = [
         ("a signal", |daemon, _| daemon.signal("TERM")),
         ("umount(8)", |_, mnt| assert!(run(Command::new("umount").arg(mnt)).status.success())),
         ("a second signal", |daemon, mnt| {

@@ -37,8 +37,9 @@ fn get(address: &str, path: &str) -> (u32, String) {
     (status, body)
 }
 
-/// Samples by name and labels.
-type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
+type Labels = BTreeMap<String, String>;
+/// By name and labels.
+type Samples = BTreeMap<(String, Labels), f64>;
 
 /// Reads the text format, strictly: what is no line of it, or comes twice, is a fault.
 fn samples(text: &str) -> Samples {
@@ -71,7 +72,7 @@ fn samples(text: &str) -> Samples {
     samples
 }
 
-fn labels_of(text: &str) -> BTreeMap<String, String> {
+fn labels_of(text: &str) -> Labels {
     text.split("\",")
         .map(|pair| pair.trim_end_matches('"').split_once("=\"").expect("a label"))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -80,7 +81,7 @@ fn labels_of(text: &str) -> BTreeMap<String, String> {
 
 /// Buckets are cumulative, and agree with the count.
 fn check_histograms(samples: &Samples) -> usize {
-    let mut series: BTreeMap<(String, BTreeMap<String, String>), Vec<(f64, f64)>> = BTreeMap::new();
+    let mut series: BTreeMap<(String, Labels), Vec<(f64, f64)>> = BTreeMap::new();
     for ((name, labels), &value) in samples {
         let Some(name) = name.strip_suffix("_bucket") else { continue };
         let mut labels = labels.clone();
