@@ -104,7 +104,9 @@ Examples:
   ptfs ~/src ~/view              Serve ~/src at ~/view (made if missing) until Ctrl-C
   ls ~/view                      Look, from another terminal
   fusermount3 -u ~/view          Stop from outside; as root: umount ~/view
-  kill -USR1 $(pidof ptfs)       Print count and latency of every operation so far
+  ptfs top ~/view                Watch live what it does and how long that takes; q quits
+  ptfs stats ~/view              Print that once; kill -USR1 has the daemon itself print it
+  ptfs list                      All mounts of ptfs, and who serves them
   sudo ptfs -o allow_other,auto_unmount /srv/data /mnt/data
                                  Let all users in; leave no dead mount behind, even after kill -9
   ptfs --daemonize --log-file /var/log/ptfs.log ~/src ~/view

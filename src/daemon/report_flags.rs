@@ -1,15 +1,21 @@
-//! The flags that say what is reported of single operations.
+//! The flags that say what is reported of a mount while it serves.
 
 use std::time::Duration;
 
 use clap::Args;
 
+use super::address::Address;
 use crate::ops::Stall;
 use crate::stats::{OpKind, SlowLog};
 
 /// Flags of the heading Reports.
 #[derive(Args, Clone, Debug)]
 pub struct ReportFlags {
+    /// Serve /metrics (Prometheus) and /healthz by HTTP: a port, for this machine alone, or HOST:PORT; port 0 takes a
+    /// free one
+    #[arg(long, value_name = "ADDR", help_heading = "Reports")]
+    pub metrics: Option<Address>,
+
     /// Log each operation that takes so long or longer (10ms, 500us, 1s), with where its time went
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Reports")]
     slow_op: Option<Duration>,
