@@ -14,7 +14,8 @@ share = $(PREFIX)/share
 generated = man:$(share)/man/man1/ptfs.1 bash:$(share)/bash-completion/completions/ptfs \
 	zsh:$(share)/zsh/site-functions/_ptfs fish:$(share)/fish/vendor_completions.d/ptfs.fish
 unit = $(PREFIX)/lib/systemd/system/ptfs@.service
-example = $(share)/doc/ptfs/ptfs.toml.example
+doc = $(share)/doc/ptfs
+documents = ptfs.toml.example grafana.json prometheus/alerts.yml
 
 .PHONY: install uninstall install-extras uninstall-extras
 
@@ -27,11 +28,11 @@ install-extras:
 		'$(GENERATE)' generate "$${pair%%:*}" >"$(DESTDIR)$${pair#*:}"; \
 		chmod 644 "$(DESTDIR)$${pair#*:}"; \
 	done
-	$(INSTALL) -d '$(DESTDIR)$(dir $(unit))' '$(DESTDIR)$(dir $(example))'
+	$(INSTALL) -d '$(DESTDIR)$(dir $(unit))' '$(DESTDIR)$(doc)'
 	sed 's,/usr/bin/ptfs,$(bindir)/ptfs,' '$(packaging)ptfs@.service' >'$(DESTDIR)$(unit)'
 	chmod 644 '$(DESTDIR)$(unit)'
-	$(INSTALL) -m 644 '$(packaging)ptfs.toml.example' '$(DESTDIR)$(example)'
+	set -e; for name in $(documents); do $(INSTALL) -m 644 "$(packaging)$$name" '$(DESTDIR)$(doc)'; done
 
 uninstall-extras:
 	for pair in $(generated); do rm -f "$(DESTDIR)$${pair#*:}"; done
-	rm -f '$(DESTDIR)$(unit)' '$(DESTDIR)$(example)'
+	rm -f '$(DESTDIR)$(unit)' $(foreach name,$(documents),'$(DESTDIR)$(doc)/$(notdir $(name))')

@@ -5,17 +5,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::mount::{Field, Mounted, mount_table, places};
+use super::mount::Mounted;
 use crate::sys::beneath::{self, Mounts};
 use crate::sys::mount::{self as sys, MountId, Refuses};
-use crate::sys::process::{Attendant, clear_umask};
+use crate::sys::mountinfo;
+use crate::sys::process::{Companion, clear_umask};
 use crate::sys::signal::ready_within;
 
 /// How long the child may take for all binds: it waits for the mount's own answers.
@@ -47,9 +50,9 @@ impl BindSpec {
     }
 }
 
-/// The child that binds.
+/// The child that binds: it is told by one way of a line, and reports by the other.
 pub struct Binder {
-    child: Attendant,
+    child: Companion<UnixStream>,
 }
 
 impl Binder {
@@ -58,21 +61,22 @@ impl Binder {
         if specs.is_empty() {
             return Ok(None);
         }
-        let child = Attendant::start(|orders, reports| serve(orders, reports, specs, refuses))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let child = Companion::start(c"ptfs-binder", ours, theirs, |line| serve(&line, specs, refuses))?;
         Ok(Some(Binder { child }))
     }
 
     /// Binds below `mounted`, which is served by now; all or nothing.
-    pub fn put_up(&mut self, mounted: &Mounted) -> Result<(), String> {
+    pub fn put_up(&self, mounted: &Mounted) -> Result<(), String> {
+        let Some(mut line) = self.child.tie() else { return Ok(()) };
         let place = mounted.path().as_os_str().as_bytes();
         let order = [&mounted.id().to_bytes(), place, &[0]].concat();
-        let told = self.child.orders.as_mut().map_or(Ok(()), |orders| orders.write_all(&order));
-        told.map_err(|error| format!("cannot bind: {error}"))?;
-        if !ready_within(&self.child.reports, PATIENCE) {
+        line.write_all(&order).map_err(|error| format!("cannot bind: {error}"))?;
+        if !ready_within(line, PATIENCE) {
             return Err(format!("cannot bind: the mount did not answer within {} s", PATIENCE.as_secs()));
         }
         let mut report = Vec::new();
-        let read = BufReader::new(&self.child.reports).read_until(0, &mut report);
+        let read = BufReader::new(line).read_until(0, &mut report);
         match report.split_last() {
             Some((0, [])) => Ok(()),
             Some((0, line)) => Err(String::from_utf8_lossy(line).into_owned()),
@@ -81,10 +85,11 @@ impl Binder {
     }
 
     /// Takes all down, and removes what was made to bind on. What could not be done is logged.
-    pub fn take_down(mut self) {
+    pub fn take_down(self) {
+        let Some(line) = self.child.tie() else { return };
         // The end of its orders is the order to end.
-        self.child.orders = None;
-        match read_to_end(&self.child.reports) {
+        let _ = line.shutdown(Shutdown::Write);
+        match read_to_end(line) {
             Some(report) => String::from_utf8_lossy(&report).lines().for_each(|line| tracing::warn!("{line}")),
             None => {
                 tracing::warn!("the mount does not answer: what was bound goes with it");
@@ -96,10 +101,10 @@ impl Binder {
 }
 
 /// What comes until the other end is closed, `None` if that does not come in time.
-fn read_to_end(mut pipe: &PipeReader) -> Option<Vec<u8>> {
+fn read_to_end(mut line: &UnixStream) -> Option<Vec<u8>> {
     let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
-    while ready_within(pipe, PATIENCE) {
-        match pipe.read(&mut buffer) {
+    while ready_within(line, PATIENCE) {
+        match line.read(&mut buffer) {
             Ok(length @ 1..) => all.extend_from_slice(&buffer[..length]),
             _ => return Some(all),
         }
@@ -108,9 +113,9 @@ fn read_to_end(mut pipe: &PipeReader) -> Option<Vec<u8>> {
 }
 
 /// What the child does: binds when it is told where the mount is, and takes all down at the end of its orders.
-fn serve(orders: PipeReader, mut reports: PipeWriter, specs: &[BindSpec], refuses: Refuses) {
+fn serve(mut reports: &UnixStream, specs: &[BindSpec], refuses: Refuses) {
     clear_umask();
-    let mut orders = BufReader::new(orders);
+    let mut orders = BufReader::new(reports);
     let (mut id, mut point) = ([0; 16], Vec::new());
     if orders.read_exact(&mut id).is_err() || !orders.read_until(0, &mut point).is_ok_and(|_| point.pop() == Some(0)) {
         return; // nothing was mounted
@@ -197,8 +202,8 @@ impl Bound {
 
     fn unmount(&self) -> Result<(), String> {
         // Clients may have renamed what lies above it.
-        let table = mount_table().map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-        for place in places(&table, Field::Number, &self.number.to_string()) {
+        let table = mountinfo::read().map_err(|error| error.to_string())?;
+        for place in table.into_iter().filter(|entry| entry.number == self.number).map(|entry| entry.point) {
             let unmounted = open_path(&place).and_then(|found| match sys::identify_open(found.as_fd()) {
                 // A way that leads elsewhere by now, or a number that is another's, is not ours to unmount.
                 Ok(id) if id == self.id => sys::unmount_open(found.as_fd()),

@@ -20,6 +20,7 @@ use super::options::MountOptions;
 use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
+use super::report_flags::ReportFlags;
 use super::say;
 use crate::core::config::{Config, Engine, InodeHandles, IoMode, Transport};
 
@@ -80,6 +81,8 @@ pub struct Serve {
     pub log: String,
     /// Where to write what is said, beside standard error.
     pub log_file: Option<PathBuf>,
+    /// What to report of single operations.
+    pub reports: ReportFlags,
     /// Return once the mount answers, and serve it in the background.
     pub daemonize: bool,
     /// Where to write the process number.
@@ -101,7 +104,9 @@ Examples:
   ptfs ~/src ~/view              Serve ~/src at ~/view (made if missing) until Ctrl-C
   ls ~/view                      Look, from another terminal
   fusermount3 -u ~/view          Stop from outside; as root: umount ~/view
-  kill -USR1 $(pidof ptfs)       Print count and latency of every operation so far
+  ptfs top ~/view                Watch live what it does and how long that takes; q quits
+  ptfs stats ~/view              Print that once; kill -USR1 has the daemon itself print it
+  ptfs list                      All mounts of ptfs, and who serves them
   sudo ptfs -o allow_other,auto_unmount /srv/data /mnt/data
                                  Let all users in; leave no dead mount behind, even after kill -9
   ptfs --daemonize --log-file /var/log/ptfs.log ~/src ~/view
@@ -217,6 +222,9 @@ struct Cli {
     /// Append what is said on standard error to a file too
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    reports: ReportFlags,
 }
 
 impl Invocation {
@@ -329,7 +337,8 @@ impl TryFrom<Cli> for Serve {
         };
         let config = cli.pass.apply(cli.policy.apply(config));
         let config = cli.identity.apply(config).map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
-        let Cli { source, mountpoint, stats_at_exit, log, log_file, daemonize, pidfile, bind: binds, .. } = cli;
+        let Cli { source, mountpoint, stats_at_exit, log, log_file, reports, daemonize, pidfile, bind: binds, .. } =
+            cli;
         Ok(Serve {
             source,
             mountpoint,
@@ -338,6 +347,7 @@ impl TryFrom<Cli> for Serve {
             stats_at_exit,
             log,
             log_file,
+            reports,
             daemonize,
             pidfile,
             binds,

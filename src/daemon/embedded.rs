@@ -16,9 +16,9 @@ use super::options::MountOptions;
 use crate::core::Core;
 use crate::core::config::Config;
 use crate::ops::engine::{Session, Started};
-use crate::stats::{Snapshot, Stats};
+use crate::stats::{self, Snapshot, Stats};
 use crate::sys::mount::sync_everything;
-use crate::sys::{creds, process, signal};
+use crate::sys::{clock, creds, process, signal};
 
 /// How long a mount that is dropped waits for those who use it, before their files give errors.
 const GRACE: Duration = Duration::from_secs(1);
@@ -134,6 +134,7 @@ impl Engine {
         if let Err(error) = mounted.set_readahead(core.config.max_readahead) {
             tracing::debug!("readahead stays at {} bytes: {error}", init.max_readahead);
         }
+        stats::count_ticks(clock::counter());
         let alarm = {
             let mounted = Arc::clone(&mounted);
             // A worker must not wait, and unmounting may.
@@ -142,7 +143,7 @@ impl Engine {
                 let _ = thread::Builder::new().name("alarm".to_owned()).spawn(move || mounted.detach());
             })
         };
-        let session = Session { core, device: device.into(), init, stats, alarm };
+        let session = Session { core, device: device.into(), init, stats, alarm, stall: None };
         let ready = |started| {
             let _ = tell.send(started);
         };

@@ -96,7 +96,7 @@ impl Fixtures {
 
 impl State {
     fn build(&mut self, mounted: &Mounted, said: &Announcement) -> Result<(), String> {
-        self.binder.as_mut().map_or(Ok(()), |binder| binder.put_up(mounted))?;
+        self.binder.as_ref().map_or(Ok(()), |binder| binder.put_up(mounted))?;
         self.pidfile = self.place.as_ref().map(Place::write).transpose()?;
         say(&said.text);
         if let Some(launch) = self.launch.take() {

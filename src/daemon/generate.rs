@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{Command, CommandFactory, Parser, ValueEnum};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::cli;
 use super::doctor::Doctor;
-use super::say;
+use super::{say, viewer};
 
 const WHERE: &str = "\
 Where they go (make install does it):
@@ -62,27 +62,32 @@ impl Generate {
     }
 }
 
-/// Words such as `doctor` are no subcommands to clap, which would take a SOURCE for one; zsh goes without it.
+/// What ptfs does beside serving, but for `generate`, which is for packages.
+fn words() -> [Command; 4] {
+    [viewer::Stats::command(), viewer::Top::command(), viewer::List::command(), Doctor::command()]
+}
+
+/// Words such as `doctor` are no subcommands to clap, which would take a SOURCE for one; zsh goes without them.
 fn completion(shell: Shell) -> Vec<u8> {
     let mut command = cli::command();
     if shell == Shell::Bash {
-        command = command.subcommand(Doctor::command()).disable_help_subcommand(true);
+        command = command.subcommands(words()).disable_help_subcommand(true);
     }
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, "ptfs", &mut text);
     if shell == Shell::Fish {
-        text.extend(fish_doctor().bytes());
+        words().iter().for_each(|word| text.extend(fish(word).bytes()));
     }
     text
 }
 
-fn fish_doctor() -> String {
-    let doctor = Doctor::command();
+fn fish(command: &Command) -> String {
+    let name = command.get_name();
     let about = |text: Option<&StyledStr>| text.map(ToString::to_string).unwrap_or_default().replace('\'', "");
-    let word = format!("complete -c ptfs -n __fish_is_first_arg -a doctor -d '{}'\n", about(doctor.get_about()));
-    let flags = doctor.get_arguments().filter_map(|argument| {
-        let (name, help) = (argument.get_long()?, about(argument.get_help()));
-        Some(format!("complete -c ptfs -n '__fish_seen_subcommand_from doctor' -l {name} -d '{help}'\n"))
+    let word = format!("complete -c ptfs -n __fish_is_first_arg -a {name} -d '{}'\n", about(command.get_about()));
+    let flags = command.get_arguments().filter_map(|argument| {
+        let (flag, help) = (argument.get_long()?, about(argument.get_help()));
+        Some(format!("complete -c ptfs -n '__fish_seen_subcommand_from {name}' -l {flag} -d '{help}'\n"))
     });
     std::iter::once(word).chain(flags).collect()
 }
@@ -113,14 +118,18 @@ A mount that is started again when it fails; /etc/ptfs/data.toml names source, m
 
 const FILES: &[(&str, &str)] = &[
     ("/etc/ptfs/NAME.toml", "The flags of ptfs@NAME.service."),
+    (
+        "/run/ptfs, $XDG_RUNTIME_DIR/ptfs, /tmp/ptfs-UID",
+        "The sockets by which stats, top and list ask: of root, of users, and where there is no such directory.",
+    ),
     ("/etc/fuse.conf", "user_allow_other lets plain users say --allow-other."),
     ("/sys/module/fuse/parameters/enable_uring", "Y switches FUSE-over-io_uring on, for mounts made later."),
     ("/var/lib/ptfs/doctor.json", "What `ptfs doctor --fix` has changed, for `--undo`."),
 ];
 
 const EXITS: &[(&str, &str)] = &[
-    ("0", "The mount came and went. Of doctor: a mount works."),
-    ("1", "A failure. Of doctor: no mount works, or a change failed."),
+    ("0", "The mount came and went. Of stats: there was an answer. Of doctor: a mount works."),
+    ("1", "A failure. Of stats and top: there was no answer. Of doctor: no mount works, or a change failed."),
     ("2", "A wrong command line."),
 ];
 
@@ -129,23 +138,15 @@ fn man() -> io::Result<Vec<u8>> {
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     // A page of a build has no date of its own; an empty one would be left out, and the rest take its place.
     let page = Man::new(command).date(" ").manual("User Commands");
-    let doctor = Doctor::command();
     let mut text = Vec::new();
     page.render_title(&mut text)?;
     page.render_name_section(&mut text)?;
     section(&mut text, "SYNOPSIS", synopsis)?;
     section(&mut text, "DESCRIPTION", |roff| paragraphs(roff, DESCRIPTION))?;
     page.render_options_section(&mut text)?;
-    section(&mut text, "DOCTOR", |roff| {
-        let about = doctor.get_about().map(ToString::to_string).unwrap_or_default();
-        paragraphs(roff, &[&format!("ptfs doctor: {}.", about.to_lowercase())]);
-        for argument in doctor.get_arguments().filter(|argument| !argument.is_hide_set()) {
-            let name =
-                argument.get_long().map_or_else(|| argument.get_id().as_str().to_uppercase(), |l| format!("--{l}"));
-            tagged(roff, &name, &argument.get_help().map(ToString::to_string).unwrap_or_default());
-        }
-        laid_out(roff, &doctor.get_after_help().map(ToString::to_string).unwrap_or_default());
-    })?;
+    for word in words() {
+        section(&mut text, &word.get_name().to_uppercase(), |roff| of_word(roff, &word))?;
+    }
     section(&mut text, "EXAMPLES", |roff| laid_out(roff, examples.trim_start_matches("Examples:\n")))?;
     section(&mut text, "FSTAB", |roff| laid_out(roff, FSTAB))?;
     section(&mut text, "SYSTEMD", |roff| laid_out(roff, SYSTEMD))?;
@@ -164,10 +165,23 @@ fn section(text: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut Roff)) -> io::
     roff.to_writer(text)
 }
 
+fn of_word(roff: &mut Roff, command: &Command) {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    paragraphs(roff, &[&format!("ptfs {}: {}.", command.get_name(), about.to_lowercase())]);
+    for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+        let name = argument.get_long().map_or_else(|| argument.get_id().as_str().to_uppercase(), |l| format!("--{l}"));
+        tagged(roff, &name, &argument.get_help().map(ToString::to_string).unwrap_or_default());
+    }
+    laid_out(roff, &command.get_after_help().map(ToString::to_string).unwrap_or_default());
+}
+
 /// The options are all below, once.
 fn synopsis(roff: &mut Roff) {
     for (name, arguments) in [
         ("ptfs", " [OPTION]... SOURCE MOUNTPOINT"),
+        ("ptfs stats", " [--json|--hgrm[=OP|DIR]] [--reset] [MOUNT]"),
+        ("ptfs top", " [-d SECONDS] [MOUNT]"),
+        ("ptfs list", " [--json]"),
         ("ptfs doctor", " [--fix|--undo] [--json] [SOURCE]"),
         ("ptfs generate", " man|bash|zsh|fish"),
     ] {

@@ -2,6 +2,7 @@
 
 mod apart;
 pub mod beneath;
+pub mod clock;
 mod control;
 pub mod cpu;
 pub mod creds;
@@ -10,5 +11,9 @@ pub mod fs;
 pub mod limits;
 mod lock;
 pub mod mount;
+pub mod mountinfo;
 pub mod process;
+pub mod ready;
 pub mod signal;
+pub mod terminal;
+pub mod told;

@@ -122,78 +122,60 @@ fn refuse_threads() -> io::Result<()> {
     }
 }
 
-/// A child that runs until this process dies. Dropping it ends it and waits for that.
-pub struct Watchdog {
-    // Declared to be closed before the child is waited for: it runs until it sees the end of this pipe.
-    pipe: PipeWriter,
-    _child: Forkling,
-}
-
-impl Watchdog {
-    /// Forks a child that runs `job` with the read end of a pipe. `job` sees the pipe's end when this process is gone,
-    /// however it went.
-    pub fn start(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
-        let (reader, writer) = io::pipe()?;
-        let keep = [reader.as_raw_fd()];
-        let child = Forkling::start(c"ptfs-watchdog", &keep, move || job(reader))?;
-        Ok(Watchdog { pipe: writer, _child: child })
-    }
-
-    /// The pipe to the child.
-    pub fn pipe(&self) -> &PipeWriter {
-        &self.pipe
-    }
-}
-
-/// A child that does what it is told by one pipe, and reports by another.
-pub struct Attendant {
-    // Declared to be closed before the child is waited for.
-    /// Its end ends the child.
-    pub orders: Option<PipeWriter>,
-    /// Ends when the child has.
-    pub reports: PipeReader,
-    _child: Forkling,
-}
-
-impl Attendant {
-    /// Forks a child that runs `job` with the other ends of the pipes.
-    pub fn start(job: impl FnOnce(PipeReader, PipeWriter)) -> io::Result<Attendant> {
-        let ((told, orders), (reports, report)) = (io::pipe()?, io::pipe()?);
-        let keep = [told.as_raw_fd(), report.as_raw_fd()];
-        let child = Forkling::start(c"ptfs-attendant", &keep, move || job(told, report))?;
-        Ok(Attendant { orders: Some(orders), reports, _child: child })
-    }
-}
-
-/// A child without another program. Dropping it waits for its end.
-struct Forkling {
+/// A child that runs until this process dies, or lets go of its tie. Dropping it ends it and waits for that.
+pub struct Companion<T> {
+    // Declared to be closed before `pid` is waited for: the child runs until it sees the other end close.
+    tie: Option<T>,
     pid: libc::pid_t,
 }
 
-impl Forkling {
-    /// Forks a child that runs `job`, in a session of its own, deaf to the signals that a terminal or a service manager
-    /// sends to a whole group, and holding no fd but those to `keep`.
+/// A [`Companion`] that is told what to look after.
+pub type Watchdog = Companion<PipeWriter>;
+
+impl Companion<PipeWriter> {
+    /// One that has the read end of a pipe, and sees its end when this process is gone, however it went.
+    pub fn watchdog(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
+        let (reader, writer) = io::pipe()?;
+        Companion::start(c"ptfs-watchdog", writer, reader, job)
+    }
+}
+
+impl<T> Companion<T> {
+    /// Forks a child that runs `job` with `theirs`, in a session of its own, deaf to the signals that a terminal or a
+    /// service manager sends to a whole group, and holding no other fd. `ours` is the other end.
     ///
     /// Fails if another thread exists: its locks would stay taken in the child for ever.
-    fn start(name: &CStr, keep: &[RawFd], job: impl FnOnce()) -> io::Result<Forkling> {
+    pub fn start<U: AsRawFd>(name: &CStr, ours: T, theirs: U, job: impl FnOnce(U)) -> io::Result<Companion<T>> {
         refuse_threads()?;
         // SAFETY: this is the only thread, so the child's copy of memory is consistent, allocator included.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                isolate(name, keep);
+                isolate(name, theirs.as_raw_fd());
                 // A panic must not unwind into the copy of the parent's frames.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _ = catch_unwind(AssertUnwindSafe(|| job(theirs)));
                 // SAFETY: ends the process at once; the parent's destructors are not the child's to run.
                 unsafe { libc::_exit(0) }
             }
-            pid => Ok(Forkling { pid }),
+            pid => Ok(Companion { tie: Some(ours), pid }),
         }
+    }
+
+    /// Our end of what ties the child to this process.
+    pub fn tie(&self) -> Option<&T> {
+        self.tie.as_ref()
+    }
+
+    /// Kills the child. It may be in a call that no signal ends: dropping waits for that, too.
+    pub fn kill(&self) {
+        // SAFETY: `pid` is a child that nobody has waited for, so its number is its own.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
     }
 }
 
-impl Drop for Forkling {
+impl<T> Drop for Companion<T> {
     fn drop(&mut self) {
+        self.tie = None;
         // SAFETY: `pid` is a child that nobody else waits for; the status is not wanted.
         while unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } == -1
             && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
@@ -202,11 +184,9 @@ impl Drop for Forkling {
 }
 
 /// Cuts the ties to the parent's terminal, its callers' pipes, its files and its directory.
-fn isolate(name: &CStr, keep: &[RawFd]) {
+fn isolate(name: &CStr, keep: RawFd) {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
-    let mut keep = keep.to_vec();
-    keep.sort_unstable();
-    // SAFETY: plain numbers and constant strings. The fds that go are the parent's in name: the child leaves by _exit
+    // SAFETY: plain numbers and a constant string. The fds that go are the parent's in name: the child leaves by _exit
     // and never uses or drops their owners. A call that fails leaves the child with more than it needs, no worse.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
@@ -215,7 +195,7 @@ fn isolate(name: &CStr, keep: &[RawFd]) {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGPIPE] {
             libc::signal(signal, libc::SIG_IGN);
         }
-        for standard in (0..=2).filter(|standard| !keep.contains(standard)) {
+        for standard in (0..=2).filter(|&standard| standard != keep) {
             match &null {
                 Ok(null) => libc::dup2(null.as_raw_fd(), standard),
                 Err(_) => libc::close(standard),
@@ -223,12 +203,9 @@ fn isolate(name: &CStr, keep: &[RawFd]) {
         }
         // Closed by its owner, before the sweep does it.
         drop(null);
-        let mut first = 3;
-        for kept in keep.into_iter().chain([RawFd::MAX]).map(libc::c_long::from) {
-            if first < kept {
-                libc::syscall(libc::SYS_close_range, first, kept - 1, 0 as libc::c_long);
-            }
-            first = first.max(kept + 1);
+        let keep = libc::c_long::from(keep);
+        for (first, last) in [(3, keep - 1), ((keep + 1).max(3), libc::c_long::from(i32::MAX))] {
+            libc::syscall(libc::SYS_close_range, first, last, 0 as libc::c_long);
         }
     }
 }
@@ -240,6 +217,6 @@ mod tests {
     #[test]
     fn a_watchdog_is_refused_beside_other_threads() {
         // The test harness itself runs this on a thread of its own.
-        assert!(Watchdog::start(|_| ()).is_err());
+        assert!(Watchdog::watchdog(|_| ()).is_err());
     }
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
+mod asking;
 mod background;
 mod command_line;
 mod confined;
@@ -15,7 +16,10 @@ mod identity;
 mod install;
 mod life;
 mod limits;
+mod metrics;
 mod mount8;
+mod observe;
 mod options;
 mod plain_user;
 mod reports;
+mod top;

@@ -57,16 +57,29 @@ fn the_man_page_renders_and_tells_every_flag() {
         man.args(["--warnings", "-E", "UTF-8", "-l"]).arg(page);
         man.envs([("LC_ALL", "C.UTF-8"), ("MANWIDTH", "200"), ("MANROFFSEQ", ""), ("MANPAGER", "cat")]);
         let rendered = said(&mut man);
-        for help in [&["--help"][..], &["doctor", "--help"]] {
+        for help in
+            [&["--help"][..], &["doctor", "--help"], &["stats", "--help"], &["top", "--help"], &["list", "--help"]]
+        {
             let help = said(Command::new(PTFS).args(help));
-            assert!(flags(&help).len() > 3, "no flags found: {help}");
+            assert!(flags(&help).len() > 1, "no flags found: {help}");
             for flag in flags(&help) {
                 assert!(rendered.contains(flag), "{flag} is not in the man page");
             }
         }
-        for section in
-            ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "DOCTOR", "EXAMPLES", "FSTAB", "EXIT STATUS", "FILES"]
-        {
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPTIONS",
+            "STATS",
+            "TOP",
+            "LIST",
+            "DOCTOR",
+            "EXAMPLES",
+            "FSTAB",
+            "EXIT STATUS",
+            "FILES",
+        ] {
             assert!(rendered.lines().any(|line| line == section), "{section}");
         }
     });
@@ -95,6 +108,8 @@ fn bash_completes() {
     assert_eq!(bash_offers(&["ptfs", "/src", "/mnt", "--transp"]), ["--transport"]);
     assert_eq!(bash_offers(&["ptfs", "do"]), ["doctor"]);
     assert_eq!(bash_offers(&["ptfs", "doctor", "--u"]), ["--undo"]);
+    assert_eq!(bash_offers(&["ptfs", "st"]), ["stats"]);
+    assert_eq!(bash_offers(&["ptfs", "stats", "--r"]), ["--reset"]);
     let all = bash_offers(&["ptfs", "--"]);
     for flag in flags(&said(Command::new(PTFS).arg("--help"))) {
         assert!(all.contains(&flag.to_owned()), "{flag} is not offered: {all:?}");
@@ -120,6 +135,7 @@ fn fish_completes() {
         assert_eq!(offers("ptfs --engine u"), ["uring"]);
         assert!(offers("ptfs doctor --u").contains(&"--undo".to_owned()));
         assert_eq!(offers("ptfs doct"), ["doctor"]);
+        assert!(offers("ptfs top --de").contains(&"--delay".to_owned()));
     });
 }
 
@@ -167,7 +183,10 @@ fn make_installs_it_and_removes_it_again() {
     let unit = text("lib/systemd/system/ptfs@.service");
     assert!(unit.contains("ExecStart=/opt/bin/ptfs --config") && !unit.contains("/usr/bin/ptfs"), "{unit}");
     assert!(text("share/doc/ptfs/ptfs.toml.example").contains("source = "));
-    assert_eq!(files(), 6);
+    assert!(
+        text("share/doc/ptfs/grafana.json").contains("ptfs_") && text("share/doc/ptfs/alerts.yml").contains("ptfs_")
+    );
+    assert_eq!(files(), 8);
     make("uninstall");
     assert_eq!(files(), 0);
 }
