@@ -55,7 +55,7 @@ impl Ticks {
     #[inline]
     fn now(&self) -> u64 {
         let ticks = (self.counter)().saturating_sub(self.start);
-        (u128::from(ticks) * u128::from(self.length) >> 32) as u64
+        ((u128::from(ticks) * u128::from(self.length)) >> 32) as u64
     }
 
     /// `None` if two measurements do not agree to 1 %, as of a counter that stands still or jumps.
