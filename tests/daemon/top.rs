@@ -184,18 +184,19 @@ fn a_panic_leaves_the_terminal_clean() {
     const HERE: &str = "PTFS_TEST_PANICS_HERE";
     if std::env::var_os(HERE).is_some() {
         let terminal = ptfs::sys::terminal::Terminal::enter().expect("a terminal");
-        terminal.draw(b"drawn").expect("drawn");
+        terminal.draw(b"what was drawn").expect("it is there");
         panic!("seen on the ordinary screen");
     }
     let scratch = Scratch::new();
     let tmux = Tmux::new(&scratch);
     let (before, after) = (scratch.path("before"), scratch.path("after"));
     let this = std::env::current_exe().expect("a path");
-    let test = format!("{HERE}=1 {} --exact top::a_panic_leaves_the_terminal_clean --nocapture", this.display());
+    let test = format!("RUST_BACKTRACE=0 {HERE}=1 {} --exact top::a_panic_leaves_the_terminal_clean --nocapture", this.display());
     tmux.enter(&format!("stty -a >{}; {test}; stty -a >{}; echo as-it-was", before.display(), after.display()));
     tmux.see("\nas-it-was");
     assert_eq!(tmux.state(), "0 1 1", "{}", tmux.screen());
-    assert!(tmux.screen().contains("seen on the ordinary screen") && !tmux.screen().contains("drawn"));
+    let screen = tmux.screen();
+    assert!(screen.contains("seen on the ordinary screen") && !screen.contains("what was drawn"), "{screen}");
     assert_eq!(fs::read(before).expect("written"), fs::read(after).expect("written"));
 }
 
