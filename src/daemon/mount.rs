@@ -1,10 +1,9 @@
 //! Making the mount, and taking down that mount and no other.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -15,6 +14,7 @@ use super::options::MountOptions;
 use super::say;
 use crate::sys::creds;
 use crate::sys::mount::{self as sys, MountId};
+use crate::sys::mountinfo;
 use crate::sys::process::{self, Watchdog};
 
 /// A mount of ours. Dropping it takes it down, without waiting for those who use it: drop the last fd of its device
@@ -66,8 +66,9 @@ pub fn mount(source: &Path, point: &Path, options: &MountOptions) -> Result<(Mou
     })?;
     let mounted = Mounted { id, by, watchdog, point };
     // Mounts propagate, so ours may have come up in places that its path says nothing of.
-    let table = fs::read("/proc/self/mountinfo").map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-    if let Some(inside) = places(&table, &id.device()).iter().find(|place| is_inside(place, source)) {
+    let table = mountinfo::read().map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
+    let ours = table.iter().filter(|entry| entry.device == id.device());
+    if let Some(inside) = ours.map(|entry| &entry.point).find(|place| is_inside(place, source)) {
         drop(device);
         return Err(contains_itself(inside, source));
     }
@@ -171,33 +172,6 @@ fn contains_itself(place: &Path, source: &Path) -> String {
         place.display(),
         source.display()
     )
-}
-
-/// Where the filesystem on `device` is mounted, after a `mountinfo`: see proc(5).
-fn places(mountinfo: &[u8], device: &str) -> Vec<PathBuf> {
-    let lines = mountinfo.split(|&byte| byte == b'\n');
-    let fields = lines.map(|line| line.split(|&byte| byte == b' ').collect::<Vec<_>>());
-    let of_device = fields.filter(|fields| fields.get(2).is_some_and(|found| *found == device.as_bytes()));
-    of_device.filter_map(|fields| fields.get(4).map(|place| unescape(place))).collect()
-}
-
-/// Takes back the kernel's `\040` for blanks, line ends and backslashes.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut path = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, after)) = rest.split_first() {
-        match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                path.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                path.push(first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(path))
 }
 
 /// The directory that is mounted on. Dropping it removes the directory if it was made here.
@@ -384,15 +358,6 @@ mod tests {
         let inside = |place: &str, source: &str| is_inside(Path::new(place), Path::new(source));
         assert!(inside("/a/b/c", "/a") && inside("/mnt", "/"));
         assert!(!inside("/a", "/a") && !inside("/ab", "/a") && !inside("/", "/a"));
-    }
-
-    #[test]
-    fn places_are_read_from_mountinfo() {
-        let table = b"23 28 0:22 / /sys rw - sysfs sysfs rw\n\
-            49 27 0:45 / /mnt/a\\040b\\134c rw,nosuid shared:1 - fuse.ptfs /src rw,user_id=0\n\
-            50 27 0:45 /sub /mnt/\\1 rw - fuse.ptfs /src rw\n\
-            51 27 10:45 / /no rw - ext4 /dev/x rw\n\n";
-        assert_eq!(places(table, "0:45"), [PathBuf::from(r"/mnt/a b\c"), PathBuf::from(r"/mnt/\1")]);
     }
 
     #[test]
