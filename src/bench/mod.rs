@@ -1,3 +1,6 @@
 //! `ptfs-bench`: measures any mount, and distrusts what it measures.
 
+pub mod load;
 pub mod result;
+pub mod stop;
+pub mod workload;
