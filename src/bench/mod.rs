@@ -1,3 +1,4 @@
 //! `ptfs-bench`: measures any mount, and distrusts what it measures.
 
+pub mod report;
 pub mod result;
