@@ -4,6 +4,7 @@
 //! snapshot takes that lock for one histogram at a time; no worker ever waits for a whole table.
 
 pub mod doc;
+pub mod hgrm;
 mod kind;
 mod recorder;
 mod snapshot;
