@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn lines_are_read() {
         let table = parse(TABLE);
-        let points: Vec<_> = table.iter().map(|entry| (entry.point.as_path(), &*entry.device, &*entry.fstype)).collect();
+        let points: Vec<_> =
+            table.iter().map(|entry| (entry.point.as_path(), &*entry.device, &*entry.fstype)).collect();
         assert_eq!(
             points,
             [
