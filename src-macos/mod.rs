@@ -6,6 +6,7 @@ pub mod interrupts;
 pub mod mount;
 pub mod mountinfo;
 pub mod pages;
+pub mod told;
 pub mod usage;
 
 use std::io;

@@ -7,13 +7,6 @@ use std::path::Path;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MountId {}
 
-impl MountId {
-    /// `major:minor` of the mounted filesystem's device.
-    pub fn device(&self) -> String {
-        match *self {}
-    }
-}
-
 /// Not done.
 pub fn identify(_path: &Path) -> io::Result<MountId> {
     super::unsupported()

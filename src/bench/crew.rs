@@ -213,13 +213,14 @@ impl<'a> Crew<'a> {
     }
 
     fn find_server(&self) -> Option<Server> {
-        let entry = self.entry().filter(|entry| entry.fstype.starts_with("fuse"))?;
+        let entry = self.entry().filter(mountinfo::Entry::is_fuse)?;
         let mark = self.mounted.as_ref().map(Mounted::mark);
-        Server::find(&entry.device, mark, &entry.point)
+        Server::find(entry.device, mark, &entry.point)
     }
 
     fn entry(&self) -> Option<mountinfo::Entry> {
-        mountinfo::of(&mountinfo::read().ok()?, &self.around.place.directory(self.target))
+        let table = mountinfo::read().ok()?;
+        mountinfo::covering(&self.around.place.directory(self.target), &table).cloned()
     }
 }
 

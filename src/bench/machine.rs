@@ -38,7 +38,8 @@ fn notes(cpuinfo: &str, backing: &Path) -> Vec<String> {
     if let Some(load) = line("/proc/loadavg") {
         notes.push(format!("load {} at the start", load.split(' ').next().unwrap_or_default()));
     }
-    if let Some(entry) = mountinfo::read().ok().and_then(|table| mountinfo::of(&table, backing)) {
+    let table = mountinfo::read().unwrap_or_default();
+    if let Some(entry) = mountinfo::covering(backing, &table) {
         notes.push(format!("the backing directory is on {}", entry.fstype));
     }
     for parameter in ["enable_uring", "max_user_bgreq", "max_user_congthresh"] {

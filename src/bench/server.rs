@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::family;
 use super::result::{self, Usage};
 use super::watch::TICKS;
-use crate::sys::usage;
+use crate::stats::doc::Document;
+use crate::sys::{told, usage};
 
 /// Requests that nobody waits for, or that are no client's: they say nothing of who has answered an operation.
 const UNASKED: [&str; 6] = ["FORGET", "BATCH_FORGET", "INTERRUPT", "INIT", "DESTROY", "NOTIFY_REPLY"];
@@ -17,7 +18,7 @@ const UNASKED: [&str; 6] = ["FORGET", "BATCH_FORGET", "INTERRUPT", "INIT", "DEST
 #[derive(Clone, Debug)]
 pub struct Server {
     pids: Vec<u32>,
-    directory: PathBuf,
+    point: PathBuf,
 }
 
 /// What they have done so far.
@@ -33,10 +34,11 @@ pub struct Moment {
 }
 
 impl Server {
-    /// Who serves the FUSE mount on the device `major:minor`: the processes that hold its connection. Kernels before
+    /// Who serves the FUSE mount at `point`, on `device` (major and minor number): the processes that hold its connection. Kernels before
     /// 6.15 do not tell which that is; then, of the processes marked `mark`, those that hold any.
-    pub fn find(device: &str, mark: Option<&str>, directory: &Path) -> Option<Server> {
-        let connection = connection(device)?;
+    pub fn find(device: (u32, u32), mark: Option<&str>, point: &Path) -> Option<Server> {
+        // The connection's number is its device's, as the kernel writes one down inside.
+        let connection = device.0 << 20 | device.1;
         let held: Vec<(u32, Vec<Option<u32>>)> = family::pids().map(|pid| (pid, connections(pid))).collect();
         let by_number = |fds: &[Option<u32>]| fds.contains(&Some(connection));
         let mut pids: Vec<u32> = held.iter().filter(|(_, fds)| by_number(fds)).map(|(pid, _)| *pid).collect();
@@ -45,7 +47,7 @@ impl Server {
             let holds = |pid: &u32| held.iter().any(|(holder, fds)| holder == pid && !fds.is_empty());
             pids = family.into_iter().filter(holds).collect();
         }
-        (!pids.is_empty()).then(|| Server { pids, directory: directory.to_owned() })
+        (!pids.is_empty()).then(|| Server { pids, point: point.to_owned() })
     }
 
     /// What a reader may know it by: its command line.
@@ -57,7 +59,7 @@ impl Server {
 
     /// Now.
     pub fn now(&self) -> Moment {
-        let mut moment = Moment { requests: requests(&self.directory), ..Moment::default() };
+        let mut moment = Moment { requests: requests(&self.point), ..Moment::default() };
         for &pid in &self.pids {
             moment.cpu += usage::cpu_time(pid).unwrap_or_default();
             let (user, system) = ticks(pid).unwrap_or_default();
@@ -115,13 +117,6 @@ pub fn asked(requests: &BTreeMap<String, u64>) -> u64 {
     requests.iter().filter(|(op, _)| !UNASKED.contains(&op.as_str())).map(|(_, count)| count).sum()
 }
 
-/// The connection's number is its device's, as the kernel writes one down inside.
-fn connection(device: &str) -> Option<u32> {
-    let (major, minor) = device.split_once(':')?;
-    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
-    Some(major << 20 | minor)
-}
-
 /// For each descriptor of `/dev/fuse` that a process holds, the connection that it belongs to, if the kernel tells.
 fn connections(pid: u32) -> Vec<Option<u32>> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -169,19 +164,16 @@ fn io_bytes(pid: u32) -> Option<u64> {
     Some(count("rchar")? + count("wchar")?)
 }
 
-/// What a ptfs has counted at the mount that holds `directory`; others do not tell.
-fn requests(_directory: &Path) -> Option<BTreeMap<String, u64>> {
-    None
+/// What a ptfs has counted of the mount at `point`; other servers do not tell. Asks by a socket, not by the mount.
+fn requests(point: &Path) -> Option<BTreeMap<String, u64>> {
+    let answer = told::ask(point, "stats").ok()?;
+    let document: Document = serde_json::from_str(&answer).ok()?;
+    Some(document.operations.into_iter().map(|operation| (operation.op, operation.count)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_device_is_a_connection() {
-        assert_eq!((connection("0:39"), connection("8:1"), connection("x")), (Some(39), Some(8 << 20 | 1), None));
-    }
 
     #[test]
     fn this_process_is_read() {

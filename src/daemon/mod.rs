@@ -13,6 +13,7 @@ mod idmap_flags;
 mod log;
 mod mount;
 mod notify;
+mod observe;
 mod options;
 mod pass_flags;
 mod pidfile;
@@ -43,6 +44,7 @@ use self::cli::{Invocation, Remount, Serve};
 use self::fixtures::Fixtures;
 use self::log::say;
 use self::mount::Mounted;
+use self::observe::Observed;
 use self::report::say_report;
 use self::signals::Desk;
 use crate::core::Core;
@@ -162,12 +164,13 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     let stats = Arc::new(Stats::default());
     let core = Arc::new(core);
     let alarm = Arc::new(process::ask_to_stop);
-    let session = Session { core: Arc::clone(&core), device: device.into(), init, stats: Arc::clone(&stats), alarm };
-    let outcome = attend(session, &choice, &source, &signals, &mounted, &fixtures, stats_at_exit);
+    let observed = Observed::new(Arc::clone(&stats), Arc::clone(&core));
+    let session = Session { core, device: device.into(), init, stats, alarm };
+    let outcome = attend(session, &choice, &source, &signals, &mounted, &fixtures, (&observed, stats_at_exit));
     fixtures.take_down();
     drop(mounted);
     if stats_at_exit {
-        say_report(&stats, &core);
+        say_report(&observed);
     }
     outcome.and_then(|()| fixtures.failure().map_or(Ok(()), Err))
 }
@@ -186,12 +189,10 @@ fn attend(
     signals: &Signals,
     mounted: &Mounted,
     fixtures: &Fixtures,
-    stats_at_exit: bool,
+    (observed, stats_at_exit): (&Observed, bool),
 ) -> Result<(), String> {
     let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
-    // The session goes before those who listen to signals do.
-    let (stats, core) = (Arc::clone(&session.stats), Arc::clone(&session.core));
-    let desk = Desk { signals, ended: &ended, mounted, fixtures, stats: &stats, core: &core, stats_at_exit };
+    let desk = Desk { signals, ended: &ended, mounted, fixtures, observed, stats_at_exit };
     thread::scope(|scope| {
         // Both go when the engine has ended, in whatever way: the device, so that no unmount waits for an answer that
         // nobody gives; and then the pipe, which sends the listeners home.
@@ -206,9 +207,10 @@ fn attend(
         thread::Builder::new()
             .name("fixtures".to_owned())
             .spawn_scoped(scope, move || {
-                if let Ok(announcement) = started.recv()
-                    && !fixtures.put_up(mounted.path(), &announcement)
-                {
+                let Ok(announcement) = started.recv() else { return };
+                // Before it is said, after which somebody may ask.
+                observed.serves(announcement.facts.clone());
+                if !fixtures.put_up(mounted.path(), &announcement) {
                     desk.stop();
                 }
             })

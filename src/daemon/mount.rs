@@ -12,10 +12,9 @@ use std::process::{Child, Command, Stdio};
 
 use super::options::MountOptions;
 use super::say;
-use crate::sys::creds;
 use crate::sys::mount::{self as sys, MountId};
-use crate::sys::mountinfo;
 use crate::sys::process::{self, Watchdog};
+use crate::sys::{creds, mountinfo};
 
 /// A mount of ours. Dropping it takes it down, without waiting for those who use it: drop the last fd of its device
 /// before, or the kernel may wait for answers that nobody gives any more.
@@ -54,7 +53,7 @@ pub fn mount(source: &Path, point: &Path, options: &MountOptions) -> Result<(Mou
     }
     let (uid, gid, root) = process::user();
     let by = if root { Mounter::Kernel } else { Mounter::Fusermount };
-    let watchdog = options.auto_unmount.then(|| Watchdog::start(|daemon| watch(daemon, by, &point))).transpose();
+    let watchdog = options.auto_unmount.then(|| Watchdog::watchdog(|daemon| watch(daemon, by, &point))).transpose();
     let watchdog = watchdog.map_err(|error| format!("cannot start the auto_unmount watchdog: {error}"))?;
     let device = match by {
         Mounter::Kernel => mount_directly(source, &point.path, options, uid, gid)?,
@@ -66,13 +65,13 @@ pub fn mount(source: &Path, point: &Path, options: &MountOptions) -> Result<(Mou
     })?;
     let mounted = Mounted { id, by, watchdog, point };
     // Mounts propagate, so ours may have come up in places that its path says nothing of.
-    let table = mountinfo::read().map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-    let ours = table.iter().filter(|entry| entry.device == id.device());
-    if let Some(inside) = ours.map(|entry| &entry.point).find(|place| is_inside(place, source)) {
+    let table = mountinfo::read().map_err(|error| error.to_string())?;
+    let mut places = table.iter().filter(|entry| entry.device == id.device());
+    if let Some(inside) = places.find(|place| is_inside(&place.point, source)) {
         drop(device);
-        return Err(contains_itself(inside, source));
+        return Err(contains_itself(&inside.point, source));
     }
-    if let Some(mut pipe) = mounted.watchdog.as_ref().and_then(Watchdog::pipe) {
+    if let Some(mut pipe) = mounted.watchdog.as_ref().and_then(Watchdog::tie) {
         pipe.write_all(&id.to_bytes()).map_err(|error| format!("the auto_unmount watchdog is gone: {error}"))?;
     }
     Ok((mounted, device))
@@ -134,9 +133,14 @@ impl Mounted {
         }
     }
 
+    /// The mount's name for those who ask for its control socket.
+    pub fn minor(&self) -> u32 {
+        self.id.minor()
+    }
+
     /// Sets how far the kernel reads ahead. INIT can only lower the kernel's 128 KiB; root may raise it here.
     pub fn set_readahead(&self, bytes: u32) -> io::Result<()> {
-        fs::write(format!("/sys/class/bdi/{}/read_ahead_kb", self.id.device()), (bytes >> 10).to_string())
+        fs::write(format!("/sys/class/bdi/{}/read_ahead_kb", self.id.bdi()), (bytes >> 10).to_string())
     }
 
     /// Whether the mount at our path is ours: somebody may have unmounted it, and mounted there anew.

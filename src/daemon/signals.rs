@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::fixtures::Fixtures;
 use super::mount::{Mounted, Unmounted};
+use super::observe::Observed;
 use super::report::{Trimmer, say_report};
 use super::say;
-use crate::core::Core;
-use crate::stats::Stats;
 use crate::sys::mount::sync_everything;
 use crate::sys::signal::{Event, Signals, ended_within};
 
@@ -33,10 +32,8 @@ pub struct Desk<'a> {
     pub mounted: &'a Mounted,
     /// What to take down before.
     pub fixtures: &'a Fixtures,
-    /// What to report.
-    pub stats: &'a Stats,
     /// What to report on, and to watch.
-    pub core: &'a Core,
+    pub observed: &'a Observed,
     /// Whether to report at the end too.
     pub stats_at_exit: bool,
 }
@@ -54,11 +51,11 @@ impl Desk<'_> {
             let reason = match self.signals.wait(self.ended, LOOK) {
                 Ok(Event::Ended) => return,
                 Ok(Event::Nothing) => {
-                    trimmer.look(self.core.nodes.len());
+                    trimmer.look(self.observed.core.nodes.len());
                     continue;
                 }
                 Ok(Event::Report) => {
-                    say_report(self.stats, self.core);
+                    say_report(self.observed);
                     continue;
                 }
                 // Each worker that fails may raise it.
@@ -122,7 +119,7 @@ impl Desk<'_> {
         self.mounted.abandon();
         self.fixtures.abandon();
         if self.stats_at_exit {
-            say_report(self.stats, self.core);
+            say_report(self.observed);
         }
         std::process::exit(1)
     }

@@ -13,5 +13,8 @@ pub mod mount;
 pub mod mountinfo;
 pub mod pages;
 pub mod process;
+pub mod ready;
 pub mod signal;
+pub mod terminal;
+pub mod told;
 pub mod usage;
