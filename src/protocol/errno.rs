@@ -9,6 +9,14 @@ macro_rules! errnos {
         impl Errno {
             $(#[doc = concat!("`", stringify!($name), "` of errno(3).")]
             pub const $name: Errno = Errno(libc::$name);)*
+
+            /// What errno(3) calls it, or `errno N` where this list does not know it.
+            pub fn name(self) -> std::borrow::Cow<'static, str> {
+                match self.0 {
+                    $(libc::$name => stringify!($name).into(),)*
+                    other => format!("errno {other}").into(),
+                }
+            }
         }
     };
 }
@@ -17,6 +25,7 @@ errnos! {
     EPERM, ENOENT, EINTR, EIO, EBADF, EAGAIN, ENOMEM, EACCES, EBUSY, EEXIST, EXDEV, ENODEV, ENOTDIR, EISDIR, EINVAL,
     ENFILE, EMFILE, EFBIG, ENOSPC, ESPIPE, EROFS, ERANGE, ENAMETOOLONG, ENOSYS, ENOTEMPTY, ELOOP, EOPNOTSUPP, ESTALE,
     ENOTCONN, ECANCELED, EPROTO, ENOTTY, ENOLCK, EDEADLK, EOVERFLOW,
+    ENXIO, E2BIG, EFAULT, ETXTBSY, EMLINK, EDQUOT, ETIMEDOUT, ECONNABORTED, ECONNRESET,
 }
 
 impl From<std::io::Error> for Errno {

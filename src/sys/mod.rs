@@ -3,9 +3,11 @@
 mod control;
 pub mod cpu;
 pub mod creds;
+pub mod depth;
 pub mod device;
 pub mod fs;
 pub mod limits;
+pub mod load;
 mod lock;
 pub mod mount;
 pub mod process;
