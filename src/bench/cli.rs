@@ -326,6 +326,11 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_is_there() {
+        assert_eq!(chosen(&[]).expect("built in").len(), USUAL.len());
+    }
+
+    #[test]
     fn clap_is_content() {
         use clap::CommandFactory;
         Cli::command().debug_assert();

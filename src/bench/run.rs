@@ -238,7 +238,7 @@ fn finish(cell: &mut Cell, workload: &Workload, late: u64, stop: &Stop) {
     if cell.rounds.is_empty() {
         return;
     }
-    let served = if workload.caches() == super::workload::Caches::Warm { Served::MayBeCached } else { Served::Always };
+    let served = if workload.may_be_cached() { Served::MayBeCached } else { Served::Always };
     let mut doubts = distrust::judge(cell, served);
     doubts.extend(distrust::late(cell, late));
     if stop.is_set() {

@@ -1,49 +1,44 @@
 //! How operations are asked for, and what is measured of them.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod closed;
+mod depth;
+mod measured;
+mod open;
+mod sweep;
+mod threads;
 
-use hdrhistogram::Histogram;
+use std::time::Duration;
 
 use super::result::Load;
 use super::stop::Stop;
-use super::workload::Prepared;
+use super::workload::operation::Clients;
+use super::workload::{Prepared, job};
 
-/// What one round has found.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    /// Operations that were answered well.
-    pub operations: u64,
-    /// Bytes of file data.
-    pub bytes: u64,
-    /// Answers with an errno, by its name.
-    pub errors: BTreeMap<String, u64>,
-    /// What it took.
-    pub seconds: f64,
-    /// Nanoseconds an operation.
-    pub latency: Histogram<u64>,
-    /// What was answered, but not as it should have been: the first few in words, then how many more.
-    pub wrong: Vec<String>,
-    /// Arrivals of an open loop that were never begun. `latency` has them with the time that they had waited.
-    pub late: u64,
-}
+pub use measured::Measured;
+pub(in crate::bench) use measured::Record;
+pub use sweep::Sweep;
 
-/// The points of a sweep.
-#[derive(Clone, Debug)]
-pub struct Sweep {
-    /// By rate, ascending.
-    pub points: Vec<(Load, Measured)>,
-    /// Of those, the last that kept up. None if the first did not.
-    pub knee: Option<usize>,
-}
-
-/// Runs one round.
+/// Runs one round. Wrong bytes and wrong attributes are no errors, but [`Measured::wrong`].
+///
+/// An error means that it could not be run at all. A round that is stopped answers with what it has.
 pub fn run(prepared: &Prepared, load: Load, duration: Duration, stop: &Stop) -> Result<Measured, String> {
-    let _ = (prepared, load, duration, stop);
-    Err("not built yet".to_owned())
+    match load {
+        Load::Job => job::run(prepared, duration, stop),
+        Load::Depth { depth } => depth::run(prepared, depth, duration, stop),
+        Load::Closed { .. } | Load::Open { .. } => clients(prepared, load, duration, stop),
+    }
 }
 
-/// Raises the rate until the knee. `base_rate` is what a closed loop reaches.
+/// [`run`], for clients of any origin: closed and open loops.
+pub fn clients(source: &dyn Clients, load: Load, duration: Duration, stop: &Stop) -> Result<Measured, String> {
+    match load {
+        Load::Closed { clients } => closed::run(source, clients, duration, stop),
+        Load::Open { clients, rate } => open::run(source, clients, rate, duration, stop),
+        Load::Depth { .. } | Load::Job => Err("neither a closed nor an open loop".to_owned()),
+    }
+}
+
+/// Raises the rate until the knee; `base_rate` is what a closed loop reaches.
 pub fn sweep(
     prepared: &Prepared,
     clients: u32,
@@ -51,6 +46,5 @@ pub fn sweep(
     stop: &Stop,
     base_rate: f64,
 ) -> Result<Sweep, String> {
-    let _ = (prepared, clients, duration, stop, base_rate);
-    Err("not built yet".to_owned())
+    sweep::run(prepared, clients, duration, stop, base_rate)
 }
