@@ -2,6 +2,7 @@
 
 mod closed;
 mod depth;
+mod job;
 mod measured;
 mod open;
 mod sweep;
@@ -11,11 +12,10 @@ use std::time::Duration;
 
 use super::result::Load;
 use super::stop::Stop;
+use super::workload::Prepared;
 use super::workload::operation::Clients;
-use super::workload::{Prepared, job};
 
 pub use measured::Measured;
-pub(in crate::bench) use measured::Record;
 pub use sweep::Sweep;
 
 /// Runs one round. Wrong bytes and wrong attributes are no errors, but [`Measured::wrong`].

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::content::{Content, Place, mix};
 use super::spec::{Call, Files, Kind, Spec};
-use super::{Workload, job};
+use super::{Workload, script};
 use crate::bench::stop::Stop;
 
 /// Where the prepared files are, below a workload's directory.
@@ -110,9 +110,9 @@ impl Prepared {
             layout,
             spec,
         };
-        job::check_needs(&prepared.spec)?;
+        script::check_needs(&prepared.spec)?;
         prepared.lay_out(stop)?;
-        job::set_up(&prepared, stop)?;
+        script::set_up(&prepared, stop)?;
         Ok(prepared)
     }
 

@@ -1,20 +1,15 @@
-//! Whole jobs: shell scripts, whose running is timed.
+//! The shell scripts of jobs.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::Caches;
-use super::content::Place;
 use super::prepared::Prepared;
-use super::spec::{Job, Spec};
-use crate::bench::load::{Measured, Record};
+use super::spec::Spec;
 use crate::bench::stop::Stop;
 
 /// Nobody waits longer for a script without a look at `Stop`.
@@ -37,94 +32,21 @@ pub fn check_needs(spec: &Spec) -> Result<(), String> {
 /// Runs the script that comes before all rounds.
 pub fn set_up(prepared: &Prepared, stop: &Stop) -> Result<(), String> {
     match prepared.spec.job.as_ref().and_then(|job| job.get_ref().setup.as_deref()) {
-        Some(setup) => script(prepared, setup, stop)?.good().map(|_| ()).map_err(|why| format!("setup: {why}")),
+        Some(setup) => {
+            let ran = script(prepared, setup, stop)?;
+            if stop.is_set() {
+                Err("interrupted".to_owned())
+            } else {
+                ran.good().map(|_| ()).map_err(|why| format!("setup: {why}"))
+            }
+        }
         None => Ok(()),
     }
 }
 
-/// Runs the job again and again for `duration`, but once at least; and just once if it needs cold caches, which it has
-/// warmed by then.
-pub fn run(prepared: &Prepared, duration: Duration, stop: &Stop) -> Result<Measured, String> {
-    let Some(job) = prepared.spec.job.as_ref().map(|job| job.get_ref()) else {
-        return Err("not a job".to_owned());
-    };
-    let mut record = Record::new()?;
-    let began = Instant::now();
-    let mut working = Duration::ZERO;
-    let mut failed = 0;
-    while !stop.is_set() {
-        if let Some(before) = &job.before {
-            script(prepared, before, stop)?.good().map_err(|why| format!("before: {why}"))?;
-        }
-        let ran = script(prepared, &job.run, stop)?;
-        if stop.is_set() {
-            break;
-        }
-        working += ran.took;
-        match ran.good() {
-            Ok(output) => {
-                record.answered(ran.took, Ok(0));
-                record.wrong_if(look(prepared, job, output));
-            }
-            Err(why) => {
-                failed += 1;
-                if failed == 1 {
-                    record.wrong(why);
-                }
-            }
-        }
-        if prepared.spec.caches == Caches::Cold || began.elapsed() >= duration {
-            break;
-        }
-    }
-    let mut measured = record.measured(working, 0);
-    if failed > 0 {
-        measured.errors.insert("failed".to_owned(), failed);
-    }
-    Ok(measured)
-}
-
-/// What is wrong with what a run has said and left behind.
-fn look(prepared: &Prepared, job: &Job, output: &str) -> Result<(), String> {
-    if !prepared.spec.verify {
-        return Ok(());
-    }
-    if let Some(prints) = &job.prints {
-        let expected = prints.replace("{files}", &prepared.layout.count.to_string());
-        if output.trim() != expected.trim() {
-            return Err(format!("printed {:?} instead of {:?}", shown(output), shown(&expected)));
-        }
-    }
-    job.copies.as_ref().map_or(Ok(()), |copy| check_copy(prepared, &prepared.path(copy)))
-}
-
-fn shown(text: &str) -> &str {
-    let text = text.trim();
-    let end = text.char_indices().map(|(at, _)| at).nth(200);
-    &text[..end.unwrap_or(text.len())]
-}
-
-/// Reads every file of the tree where it was copied to.
-fn check_copy(prepared: &Prepared, copy: &Path) -> Result<(), String> {
-    let mut bytes = Vec::new();
-    for (number, name) in (0..).zip(prepared.names.iter()) {
-        let path = copy.join(name.to_string_lossy().as_ref());
-        let wrong = |why: String| format!("{}: {why}", path.display());
-        bytes.clear();
-        File::open(&path)
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|error| wrong(error.to_string()))?;
-        if bytes.len() as u64 != prepared.layout.size {
-            return Err(wrong(format!("{} bytes instead of {}", bytes.len(), prepared.layout.size)));
-        }
-        prepared.content.check_bytes(Place { file: number, offset: 0, version: 0 }, &bytes).map_err(wrong)?;
-    }
-    Ok(())
-}
-
 /// How a script has ended.
-struct Ran {
-    took: Duration,
+pub struct Ran {
+    pub took: Duration,
     status: ExitStatus,
     output: Vec<u8>,
     complaints: Vec<u8>,
@@ -132,7 +54,7 @@ struct Ran {
 
 impl Ran {
     /// What it printed, or why it failed.
-    fn good(&self) -> Result<&str, String> {
+    pub fn good(&self) -> Result<&str, String> {
         if self.status.success() {
             return std::str::from_utf8(&self.output).map_err(|_| "printed what is no text".to_owned());
         }
@@ -147,7 +69,7 @@ impl Ran {
 }
 
 /// Runs `text` by sh(1), until it and all that hold its output have ended, or `stop` is set.
-fn script(prepared: &Prepared, text: &str, stop: &Stop) -> Result<Ran, String> {
+pub fn script(prepared: &Prepared, text: &str, stop: &Stop) -> Result<Ran, String> {
     let began = Instant::now();
     let mut child = command(prepared, text).spawn().map_err(|error| format!("cannot run sh: {error}"))?;
     let read = read_all(&mut child, stop);
@@ -226,4 +148,11 @@ fn end_group(child: &Child) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     // It may have ended by itself just now.
     let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+}
+
+/// The beginning of `text`, for a line.
+pub fn shown(text: &str) -> &str {
+    let text = text.trim();
+    let end = text.char_indices().map(|(at, _)| at).nth(200);
+    &text[..end.unwrap_or(text.len())]
 }
