@@ -133,9 +133,9 @@ impl Mounted {
         }
     }
 
-    /// The mount's name for those who ask for its control socket.
-    pub fn minor(&self) -> u32 {
-        self.id.minor()
+    /// Which mount it is.
+    pub fn id(&self) -> MountId {
+        self.id
     }
 
     /// Sets how far the kernel reads ahead. INIT can only lower the kernel's 128 KiB; root may raise it here.

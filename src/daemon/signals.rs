@@ -4,9 +4,10 @@ use std::io::PipeReader;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use super::choice::Announcement;
 use super::fixtures::Fixtures;
 use super::mount::{Mounted, Unmounted};
-use super::observe::Observed;
+use super::observe::{Observed, Observer};
 use super::report::{Trimmer, say_report};
 use super::say;
 use crate::sys::mount::sync_everything;
@@ -34,6 +35,8 @@ pub struct Desk<'a> {
     pub fixtures: &'a Fixtures,
     /// What to report on, and to watch.
     pub observed: &'a Observed,
+    /// Who answers questions about it.
+    pub observer: &'a Observer,
     /// Whether to report at the end too.
     pub stats_at_exit: bool,
 }
@@ -74,6 +77,26 @@ impl Desk<'_> {
             if let Err(error) = stop.spawn_scoped(scope, move || self.stop()) {
                 self.quit(&format!("cannot start a thread to unmount: {error}"));
             }
+        }
+    }
+
+    /// A worker serves: somebody may ask how, also before the mount has answered, and if it never does. Puts everything up
+    /// then.
+    pub fn open<'scope>(self, mut said: Announcement, scope: &'scope Scope<'scope, '_>)
+    where
+        Self: 'scope,
+    {
+        self.observed.serves(said.facts.clone());
+        self.observer.open(self.mounted);
+        if let Some(address) = self.observer.metrics() {
+            said.text.push_str(&format!("\nptfs: metrics at http://{address}/metrics"));
+        }
+        let observe = std::thread::Builder::new().name("observe".to_owned());
+        if let Err(error) = observe.spawn_scoped(scope, move || self.observer.attend(self.observed, self.ended)) {
+            say(format_args!("questions are not answered: cannot start a thread: {error}"));
+        }
+        if !self.fixtures.put_up(self.mounted.path(), &said) {
+            self.stop();
         }
     }
 
@@ -118,6 +141,7 @@ impl Desk<'_> {
         say(why);
         self.mounted.abandon();
         self.fixtures.abandon();
+        self.observer.abandon();
         if self.stats_at_exit {
             say_report(self.observed);
         }

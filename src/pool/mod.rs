@@ -21,7 +21,7 @@ use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 use crate::ops::engine::{self, Session, Started};
-use crate::ops::{Answer, Os, serve};
+use crate::ops::{Answer, Os};
 use crate::protocol::abi::{InHeader, WriteIn};
 use crate::protocol::{Errno, Reply, Request, decode};
 use crate::stats::{Course, Moment, Phase, Recorder, Subject, Tick};
@@ -193,12 +193,11 @@ impl Pool<'_> {
         (recorder, course): (&Recorder, &Course),
     ) -> Answer<'scope> {
         let os = Here { pool: self, host: &self.host, scope, reply, recorder, course };
-        let core = &*self.session.core;
         let alarm = || {
             self.panicked.store(true, Ordering::Relaxed);
             (self.session.alarm)();
         };
-        match engine::poll(pin!(serve(core, &os, request)), alarm) {
+        match engine::poll(pin!(self.session.serve(&os, request)), alarm) {
             Poll::Ready(answer) => answer,
             // No call of this engine is ever pending.
             Poll::Pending => Errno::EIO.into(),

@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::doc::{Document, Latency, Operation, Work};
-use super::human;
-
-/// The phases in the order in which a request goes through them.
-pub const PHASES: [&str; 6] = ["queue", "inline", "ring", "helper", "lock", "own"];
+use super::{Phase, human};
 
 /// Writing to a String cannot fail, here and below. `head` decorates the lines that head a table.
 pub fn write(document: &Document, head: impl Fn(&str) -> String) -> String {
@@ -99,10 +96,10 @@ fn phases(text: &mut String, sorted: &[&Operation], head: &impl Fn(&str) -> Stri
     if sorted.iter().all(|operation| operation.phases.is_empty()) {
         return;
     }
-    let headings: String = PHASES.iter().map(|phase| format!(" {phase:>13}")).collect();
+    let headings: String = Phase::ALL.iter().map(|phase| phase.name()).map(|phase| format!(" {phase:>13}")).collect();
     let _ = writeln!(text, "\n{}", head(&format!("{:<15}{headings}", "mean per phase")));
     for operation in sorted {
-        let cells = PHASES.iter().map(|&phase| match operation.phases.get(phase) {
+        let cells = Phase::ALL.iter().map(|phase| match operation.phases.get(phase.name()) {
             Some(latency) if latency.total > 0 => {
                 let mean = human(Duration::from_nanos(latency.total / operation.count.max(1)));
                 format!(" {mean:>7}{:>6}", share(latency.total, operation.latency.total))

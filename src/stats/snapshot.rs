@@ -132,6 +132,13 @@ impl Snapshot {
         self.covers = time;
     }
 
+    /// Leaves of the operations but how long they took.
+    pub(super) fn clear_parts(&mut self) {
+        for tally in self.tallies.iter_mut().flatten() {
+            **tally = Tally { latency: std::mem::replace(&mut tally.latency, Latencies::empty()), ..Tally::default() };
+        }
+    }
+
     pub(super) fn tally_mut(&mut self, kind: OpKind) -> &mut Tally {
         self.tallies[kind as usize].get_or_insert_default()
     }

@@ -24,6 +24,8 @@ pub enum Event {
     Resized,
     /// This signal wants an end; 1 (SIGHUP) too if the terminal is gone.
     Stop(u8),
+    /// The other fd has something to read.
+    Other,
     /// The time is up.
     Nothing,
 }
@@ -78,17 +80,17 @@ impl Terminal {
         }
     }
 
-    /// Waits for a key, a signal, or the time to pass.
-    pub fn wait(&self, timeout: Duration) -> io::Result<Event> {
+    /// Waits for a key, a signal, something on the `other` fd, or the time to pass.
+    pub fn wait(&self, other: &impl AsFd, timeout: Duration) -> io::Result<Event> {
         let stdin = io::stdin();
-        let fds = [(self.signals.as_fd(), Interest::Read), (stdin.as_fd(), Interest::Read)];
+        let fds = [self.signals.as_fd(), stdin.as_fd(), other.as_fd()].map(|fd| (fd, Interest::Read));
         match *poll(&fds, Some(timeout))? {
-            [true, _] => Ok(match signal::take(&self.signals)?.0 as libc::c_int {
+            [true, ..] => Ok(match signal::take(&self.signals)?.0 as libc::c_int {
                 libc::SIGWINCH => Event::Resized,
                 0 => Event::Nothing,
                 number => Event::Stop(number as u8),
             }),
-            [_, true] => {
+            [_, true, _] => {
                 let mut key = [0_u8];
                 // SAFETY: `key` has room for one byte. (std's own reader would read ahead, and poll would not see it.)
                 match unsafe { libc::read(stdin.as_raw_fd(), key.as_mut_ptr().cast(), 1) } {
@@ -96,6 +98,7 @@ impl Terminal {
                     _ => Ok(Event::Stop(libc::SIGHUP as u8)),
                 }
             }
+            [_, _, true] => Ok(Event::Other),
             _ => Ok(Event::Nothing),
         }
     }

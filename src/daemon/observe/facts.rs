@@ -43,7 +43,8 @@ impl Observed {
         Document::new(snapshot, self.facts(), self.holds())
     }
 
-    fn facts(&self) -> MountFacts {
+    /// Who serves what, and how.
+    pub fn facts(&self) -> MountFacts {
         let (facts, uptime) = match self.serving.get() {
             Some((facts, since)) => (facts.clone(), since.elapsed().as_secs_f64()),
             None => Default::default(),
