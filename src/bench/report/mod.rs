@@ -5,6 +5,7 @@ pub mod compare;
 mod csv;
 #[cfg(test)]
 mod fixture;
+mod grid;
 mod hgrm;
 mod human;
 mod notes;

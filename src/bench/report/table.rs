@@ -1,7 +1,6 @@
 //! The table for a terminal.
 
-use std::fmt::Write;
-
+use super::grid::{Column, Paint, WIDTH, grid, wrapped};
 use super::human::{self, printable, shortened};
 use super::notes::{self, Kind, Note};
 use super::stats::Measure;
@@ -10,8 +9,6 @@ use crate::bench::result::{Load, Results};
 
 /// Names longer than this end in an ellipsis.
 const NAME_WIDTH: usize = 22;
-/// Notes are broken here.
-const WIDTH: usize = 100;
 
 /// The whole report: a block for each workload and load, and below it what makes it doubtful.
 pub fn table(results: &Results, colour: bool) -> String {
@@ -21,7 +18,7 @@ pub fn table(results: &Results, colour: bool) -> String {
         out.push('\n');
         out.push_str(&paint.bold(&format!("{} · {}", printable(&block.workload), block.how)));
         out.push_str(&paint.dim(&format!("  {}\n", rounds(&block))));
-        grid(&mut out, &columns(&block, results), paint);
+        out.push_str(&grid(&columns(&block, results), 1, paint));
         for note in notes::of_block(results, &block) {
             write_note(&mut out, &note, paint);
         }
@@ -62,16 +59,9 @@ fn rounds(block: &Block) -> String {
     format!("{rounds} {plural} of {}", human::duration(seconds * 1e9))
 }
 
-/// Headings over two lines, and a cell for each row. An empty cell means that nothing is known.
-struct Column {
-    heading: [String; 2],
-    cells: Vec<String>,
-}
-
 fn columns(block: &Block, results: &Results) -> Vec<Column> {
-    let column = |heading: [&str; 2], cell: &dyn Fn(&Row) -> Option<String>| Column {
-        heading: heading.map(str::to_owned),
-        cells: block.rows.iter().map(|row| cell(row).unwrap_or_default()).collect(),
+    let column = |heading: [&str; 2], cell: &dyn Fn(&Row) -> Option<String>| {
+        Column::new(heading, block.rows.iter().map(|row| cell(row).unwrap_or_default()).collect())
     };
     let time = |ns: Option<u64>| ns.map(|ns| human::duration(ns as f64));
     let cpu = |us: Option<f64>| us.map(|us| human::duration(us * 1e3));
@@ -103,42 +93,6 @@ fn columns(block: &Block, results: &Results) -> Vec<Column> {
     columns
 }
 
-/// The first column is aligned to the left, all others to the right.
-fn grid(out: &mut String, columns: &[Column], paint: Paint) {
-    let widths: Vec<usize> = columns
-        .iter()
-        .map(|column| column.heading.iter().chain(&column.cells).map(|text| text.chars().count()).max().unwrap_or(0))
-        .collect();
-    let fits = |gap: usize| widths.iter().map(|width| width + gap).sum::<usize>() <= WIDTH;
-    let gap = if fits(2) { "  " } else { " " };
-    let line = |texts: &mut dyn Iterator<Item = &str>| {
-        let mut line = String::new();
-        for (index, (text, &width)) in texts.zip(&widths).enumerate() {
-            let fill = " ".repeat(width - text.chars().count());
-            let (before, after) = if index == 0 { ("", fill.as_str()) } else { (fill.as_str(), "") };
-            let _ = write!(line, "{gap}{before}{text}{after}");
-        }
-        line
-    };
-    for part in 0..2 {
-        let heading = line(&mut columns.iter().map(|column| column.heading[part].as_str()));
-        if !heading.trim().is_empty() {
-            out.push_str(&paint.dim(heading.trim_end()));
-            out.push('\n');
-        }
-    }
-    let rows = columns.first().map_or(0, |column| column.cells.len());
-    for row in 0..rows {
-        let text = |column: &'_ Column| match column.cells[row].as_str() {
-            "" => "·".to_owned(),
-            known => known.to_owned(),
-        };
-        let texts: Vec<String> = columns.iter().map(text).collect();
-        out.push_str(&line(&mut texts.iter().map(String::as_str)));
-        out.push('\n');
-    }
-}
-
 fn write_note(out: &mut String, note: &Note, paint: Paint) {
     let sign = match note.kind {
         Kind::Failure => "✗",
@@ -151,57 +105,6 @@ fn write_note(out: &mut String, note: &Note, paint: Paint) {
             Kind::Warning => paint.yellow(&line),
         });
         out.push('\n');
-    }
-}
-
-/// Broken between words. A word that is too long has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut room = width;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        match lines.last_mut() {
-            Some(line) if !line.is_empty() && length < room => {
-                line.push(' ');
-                line.push_str(word);
-                room -= length + 1;
-            }
-            Some(line) if line.is_empty() => {
-                line.push_str(word);
-                room = width.saturating_sub(length);
-            }
-            _ => {
-                lines.push(word.to_owned());
-                room = width.saturating_sub(length);
-            }
-        }
-    }
-    lines
-}
-
-/// Escape sequences, if they are wanted.
-#[derive(Clone, Copy)]
-struct Paint(bool);
-
-impl Paint {
-    fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.with("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.with("2", text)
-    }
-
-    fn red(self, text: &str) -> String {
-        self.with("31", text)
-    }
-
-    fn yellow(self, text: &str) -> String {
-        self.with("33", text)
     }
 }
 
@@ -254,12 +157,5 @@ mod tests {
         assert!(!table(&results, false).contains('\x1b'));
         let coloured = table(&results, true);
         assert!(coloured.contains("\x1b[1mgetattr") && !coloured.contains("\x1b[2J"));
-    }
-
-    #[test]
-    fn words_are_kept_whole() {
-        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("incomprehensible it is", 5), ["incomprehensible", "it is"]);
-        assert_eq!(wrapped("", 5), [""]);
     }
 }
