@@ -228,7 +228,7 @@ fn mount(around: Circumstances<'_>, target: &Target) -> Result<Option<Mounted>, 
     let Kind::Command(command) = &target.kind else { return Ok(None) };
     let mark = mark(around.place, family::SERVER, target);
     let (source, point) = (around.place.source(target), around.place.mountpoint(target));
-    Mounted::mount(command, &source, &point, &mark, around.stop).map(Some)
+    Mounted::mount(command, [&source, &point], &mark, around.plan.patience, around.stop).map(Some)
 }
 
 fn mark(place: &Place, role: &str, target: &Target) -> String {

@@ -17,8 +17,6 @@ use crate::sys::mount::{self, MountId};
 /// The name of the backing directory as a target.
 pub const NATIVE: &str = "native";
 
-/// How long a command may take until its mount answers.
-const MOUNTS_WITHIN: Duration = Duration::from_secs(30);
 /// How long an unmount may take: it writes back what is dirty.
 const UNMOUNTS_WITHIN: Duration = Duration::from_secs(20);
 /// How long a server may take to end once its mount is gone.
@@ -89,13 +87,19 @@ pub struct Mounted {
 
 impl Mounted {
     /// Runs `command` and waits until what it mounts answers. `mark` is what its processes are found by.
-    pub fn mount(command: &str, source: &Path, point: &Path, mark: &str, stop: &Stop) -> Result<Mounted, String> {
+    pub fn mount(
+        command: &str,
+        [source, point]: [&Path; 2],
+        mark: &str,
+        patience: Duration,
+        stop: &Stop,
+    ) -> Result<Mounted, String> {
         for directory in [source, point] {
             fs::create_dir_all(directory).map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
         }
         let before = mount::identify(point).map_err(|error| format!("{}: {error}", point.display()))?;
         let mut mounted = Mounted::start(command, source, point, mark)?;
-        let outcome = mounted.wait(before, stop);
+        let outcome = mounted.wait(before, patience, stop);
         if let Err(why) = outcome {
             let why = format!("{why}{}", mounted.said.in_words());
             mounted.take_down();
@@ -117,8 +121,8 @@ impl Mounted {
     }
 
     /// Until something new is mounted, and its server answers.
-    fn wait(&mut self, before: MountId, stop: &Stop) -> Result<(), String> {
-        let end = Instant::now() + MOUNTS_WITHIN;
+    fn wait(&mut self, before: MountId, patience: Duration, stop: &Stop) -> Result<(), String> {
+        let end = Instant::now() + patience;
         loop {
             let now = mount::identify(&self.point).map_err(|error| format!("{}: {error}", self.point.display()))?;
             if now != before {
@@ -133,7 +137,7 @@ impl Mounted {
                 return Err("stopped".to_owned());
             }
             if Instant::now() > end {
-                return Err(format!("nothing was mounted within {} s", MOUNTS_WITHIN.as_secs()));
+                return Err(format!("nothing was mounted within {} s", patience.as_secs().max(1)));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
