@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +34,13 @@ impl Entry {
 pub fn read() -> io::Result<Vec<Entry>> {
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("/proc/self/mountinfo: {error}"));
     Ok(parse(&fs::read("/proc/self/mountinfo").map_err(failed)?))
+}
+
+/// The mount that an absolute path without links lies in.
+pub fn covering<'t>(path: &Path, table: &'t [Entry]) -> Option<&'t Entry> {
+    let covers = table.iter().filter(|entry| path.starts_with(&entry.point));
+    // The last of those that are equally deep, which hides the others.
+    covers.max_by_key(|entry| entry.point.components().count())
 }
 
 fn parse(table: &[u8]) -> Vec<Entry> {

@@ -14,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::mountinfo::{self, Entry};
+use super::mountinfo::{self, Entry, covering};
 use super::process;
 
 /// For a whole question with its answer.
@@ -202,13 +202,6 @@ pub fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
 }
 
 // ---- finding the mount ----
-
-/// The topmost mount in which `path` lies.
-fn covering<'t>(path: &Path, table: &'t [Entry]) -> Option<&'t Entry> {
-    let covers = table.iter().filter(|entry| path.starts_with(&entry.point));
-    // The last of those that are equally deep, which hides the others.
-    covers.max_by_key(|entry| entry.point.components().count())
-}
 
 /// Where symbolic links lead, without asking a FUSE mount for any of them.
 fn resolve(path: &Path, table: &[Entry]) -> io::Result<PathBuf> {
