@@ -47,7 +47,7 @@ impl Blocks {
 fn order(prepared: &Prepared, blocks: Blocks, who: Who) -> Result<Order, String> {
     let operation = prepared.operation()?;
     let part = who.part(blocks.total);
-    if part.is_empty() {
+    if part.is_empty() && operation.call() == Call::Write {
         return Err(format!("there are {} blocks for {} clients", blocks.total, who.of));
     }
     let random = operation.pattern() == Pattern::Random;
