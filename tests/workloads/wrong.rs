@@ -35,9 +35,14 @@ fn shrink(laid: &Laid, size: u64) {
 /// One round after another, until one says it: on a busy machine a round is short.
 #[track_caller]
 fn finds(laid: &Laid, load: Load, what: &str) {
+    patiently(|| laid.run(load, 50), what);
+}
+
+#[track_caller]
+fn patiently(mut round: impl FnMut() -> Measured, what: &str) {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
-        let measured = laid.run(load, 50);
+        let measured = round();
         if measured.wrong.iter().any(|wrong| wrong.contains(what)) || Instant::now() > patience {
             return says(&measured, what);
         }
@@ -121,16 +126,7 @@ fn a_wrong_mode_is_found() {
 #[test]
 fn an_inode_number_that_changes_is_found() {
     let laid = files(1, 4096, "kind = \"stat\"");
-    let (file, copy) = (laid.path(FIRST), laid.path("work/copy"));
-    fs::copy(&file, &copy).expect("copied");
-    let measured = thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(Duration::from_millis(500));
-            fs::rename(&copy, &file).expect("replaced");
-        });
-        laid.one(3000)
-    });
-    says(&measured, "file 0: its inode number is ");
+    patiently(|| replaced_meanwhile(&laid, ONE), "file 0: its inode number is ");
 }
 
 #[test]
@@ -182,10 +178,10 @@ fn replaced_meanwhile(laid: &Laid, load: Load) -> Measured {
     fs::copy(&file, &copy).expect("copied");
     thread::scope(|scope| {
         scope.spawn(|| {
-            thread::sleep(Duration::from_millis(500));
+            thread::sleep(Duration::from_millis(200));
             fs::rename(&copy, &file).expect("replaced");
         });
-        laid.run(load, 2000)
+        laid.run(load, 600)
     })
 }
 
@@ -193,10 +189,10 @@ fn replaced_meanwhile(laid: &Laid, load: Load) -> Measured {
 fn writes_that_are_lost_are_found_when_they_are_read_back() {
     for way in ["", "how = \"mmap\"", "sync = \"data\""] {
         let laid = files(1, 65536, &format!("kind = \"write\"\nblock = 4096\n{way}"));
-        says(&replaced_meanwhile(&laid, Load::Closed { clients: 2 }), "after a write: file 0 at byte ");
+        patiently(|| replaced_meanwhile(&laid, Load::Closed { clients: 2 }), "after a write: file 0 at byte ");
     }
     let laid = files(1, 65536, "kind = \"write\"\nblock = 4096");
-    says(&replaced_meanwhile(&laid, Load::Depth { depth: 4 }), "after a write: file 0 at byte ");
+    patiently(|| replaced_meanwhile(&laid, Load::Depth { depth: 4 }), "after a write: file 0 at byte ");
 }
 
 #[test]
