@@ -334,6 +334,11 @@ impl Waits {
         his.for_each(|(cancel, _)| cancel.again());
     }
 
+    /// How many wait.
+    pub fn count(&self) -> usize {
+        lock(&self.0).requests.len()
+    }
+
     /// Nobody is there any more to be told: every wait ends, and every later one at once.
     pub fn close(&self) {
         let mut waiting = lock(&self.0);

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::core::config::{Config, Engine, Transport};
 use crate::ops::engine::{Session, Started};
 use crate::protocol::init::{self, Wants};
+use crate::stats::doc::MountFacts;
 use crate::sys::process::page_size;
 use crate::{pool, uring};
 
@@ -16,6 +17,8 @@ const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
 
 /// What there is to say once the mount answers.
 pub struct Announcement {
+    /// Who serves what where, for programs.
+    pub facts: MountFacts,
     /// Who serves what where, for a service manager.
     pub status: String,
     /// The same for the operator, with what keeps it from being faster in lines of their own.
@@ -103,7 +106,15 @@ impl Choice {
         if payload_bytes > session.core.config.memory_cap {
             let _ = write!(text, "\nptfs: the buffers exceed --memory-cap: each request in flight needs --max-write");
         }
-        Announcement { status, text }
+        let facts = MountFacts {
+            source: source.display().to_string(),
+            mountpoint: point.display().to_string(),
+            engine: engine.to_owned(),
+            transport: transport.to_owned(),
+            workers: workers as u64,
+            ..MountFacts::default()
+        };
+        Announcement { facts, status, text }
     }
 
     fn why_not_fast(&self, session: &Session, started: &Started) -> Option<String> {

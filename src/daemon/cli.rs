@@ -20,6 +20,7 @@ use super::options::MountOptions;
 use super::pass_flags::PassFlags;
 use super::policy::PolicyFlags;
 use super::remount::{self, Caller};
+use super::report_flags::ReportFlags;
 use super::say;
 use crate::core::config::{Config, Engine, InodeHandles, IoMode, Transport};
 
@@ -80,6 +81,8 @@ pub struct Serve {
     pub log: String,
     /// Where to write what is said, beside standard error.
     pub log_file: Option<PathBuf>,
+    /// What to report of single operations.
+    pub reports: ReportFlags,
     /// Return once the mount answers, and serve it in the background.
     pub daemonize: bool,
     /// Where to write the process number.
@@ -217,6 +220,9 @@ struct Cli {
     /// Append what is said on standard error to a file too
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    reports: ReportFlags,
 }
 
 impl Invocation {
@@ -329,7 +335,8 @@ impl TryFrom<Cli> for Serve {
         };
         let config = cli.pass.apply(cli.policy.apply(config));
         let config = cli.identity.apply(config).map_err(|line| usage_error(ErrorKind::InvalidValue, line))?;
-        let Cli { source, mountpoint, stats_at_exit, log, log_file, daemonize, pidfile, bind: binds, .. } = cli;
+        let Cli { source, mountpoint, stats_at_exit, log, log_file, reports, daemonize, pidfile, bind: binds, .. } =
+            cli;
         Ok(Serve {
             source,
             mountpoint,
@@ -338,6 +345,7 @@ impl TryFrom<Cli> for Serve {
             stats_at_exit,
             log,
             log_file,
+            reports,
             daemonize,
             pidfile,
             binds,

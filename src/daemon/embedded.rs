@@ -142,7 +142,7 @@ impl Engine {
                 let _ = thread::Builder::new().name("alarm".to_owned()).spawn(move || mounted.detach());
             })
         };
-        let session = Session { core, device: device.into(), init, stats, alarm };
+        let session = Session { core, device: device.into(), init, stats, alarm, stall: None };
         let ready = |started| {
             let _ = tell.send(started);
         };

@@ -1,5 +1,6 @@
 //! The process around an engine: command line, mount, signals, and an end that leaves nothing behind.
 
+mod address;
 mod bind;
 mod choice;
 mod cli;
@@ -13,22 +14,25 @@ mod idmap_flags;
 mod log;
 mod mount;
 mod notify;
+mod observe;
 mod options;
 mod pass_flags;
 mod pidfile;
 mod policy;
 mod remount;
 mod report;
+mod report_flags;
 mod signals;
 
 // What ptfs does beside serving.
 mod doctor;
 mod generate;
+mod viewer;
 mod words;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,7 +46,7 @@ use self::choice::{Announcement, Choice};
 use self::cli::{Invocation, Remount, Serve};
 use self::fixtures::Fixtures;
 use self::log::say;
-use self::mount::Mounted;
+use self::observe::{Observed, Observer};
 use self::report::say_report;
 use self::signals::Desk;
 use crate::core::Core;
@@ -142,6 +146,8 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
     }
     options.host_checks = config.mapping.squash.is_some();
     creds::drop_groups();
+    // Before the mount too, for the same reason.
+    let observer = Observer::plan(wanted.reports.metrics.as_ref())?;
     let signals = Signals::block().map_err(|error| format!("cannot take charge of signals: {error}"))?;
 
     // Dropped in reverse: on every way out the device closes before the mount is taken down (see `Mounted`).
@@ -152,6 +158,7 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         // Before there are threads, each of which would keep the directory that ptfs was started in from unmounting.
         std::env::set_current_dir("/").map_err(|error| format!("cannot go to /: {error}"))?;
     }
+    observer.prepare(&mounted)?;
     let device = File::from(device);
     let init = handshake::handshake(&device, &choice.wants(&config))?;
     Choice::accept(&config, &init)?;
@@ -159,15 +166,27 @@ fn serve(wanted: Serve, launch: Option<Launch>) -> Result<(), String> {
         tracing::debug!("readahead stays at {} bytes: {error}", init.max_readahead);
     }
 
-    let stats = Arc::new(Stats::default());
+    let stats = Arc::new(Stats::new(wanted.reports.slow_log()));
     let core = Arc::new(core);
     let alarm = Arc::new(process::ask_to_stop);
-    let session = Session { core: Arc::clone(&core), device: device.into(), init, stats: Arc::clone(&stats), alarm };
-    let outcome = attend(session, &choice, &source, &signals, &mounted, &fixtures, stats_at_exit);
+    let observed = Observed::new(Arc::clone(&stats), Arc::clone(&core));
+    let session = Session { core, device: device.into(), init, stats, alarm, stall: wanted.reports.stall() };
+    let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+    let (observed, observer) = (&observed, &observer);
+    let desk = Desk {
+        signals: &signals,
+        ended: &ended,
+        mounted: &mounted,
+        fixtures: &fixtures,
+        observed,
+        observer,
+        stats_at_exit,
+    };
+    let outcome = attend(session, alive, &choice, &source, desk);
     fixtures.take_down();
     drop(mounted);
     if stats_at_exit {
-        say_report(&stats, &core);
+        say_report(observed);
     }
     outcome.and_then(|()| fixtures.failure().map_or(Ok(()), Err))
 }
@@ -178,20 +197,8 @@ fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
     path.map(absolute).transpose()
 }
 
-/// Runs the engine, and listens to signals meanwhile.
-fn attend(
-    session: Session,
-    choice: &Choice,
-    source: &Path,
-    signals: &Signals,
-    mounted: &Mounted,
-    fixtures: &Fixtures,
-    stats_at_exit: bool,
-) -> Result<(), String> {
-    let (ended, alive) = io::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
-    // The session goes before those who listen to signals do.
-    let (stats, core) = (Arc::clone(&session.stats), Arc::clone(&session.core));
-    let desk = Desk { signals, ended: &ended, mounted, fixtures, stats: &stats, core: &core, stats_at_exit };
+/// Runs the engine, and listens to signals and questions meanwhile. `alive` is the other end of what the desk watches.
+fn attend(session: Session, alive: PipeWriter, choice: &Choice, source: &Path, desk: Desk<'_>) -> Result<(), String> {
     thread::scope(|scope| {
         // Both go when the engine has ended, in whatever way: the device, so that no unmount waits for an answer that
         // nobody gives; and then the pipe, which sends the listeners home.
@@ -200,21 +207,21 @@ fn attend(
             .name("signals".to_owned())
             .spawn_scoped(scope, move || desk.attend(scope))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let slow = desk.observed.stats.slow().map(|log| observe::slow::start(scope, log)).transpose();
+        let _logging = slow.map_err(|error| format!("cannot start a thread: {error}"))?;
         // A worker tells when it serves. It cannot wait for its own answer, so somebody else does, with the
         // credentials and the umask of the process.
         let (serves, started) = mpsc::channel::<Announcement>();
         thread::Builder::new()
             .name("fixtures".to_owned())
             .spawn_scoped(scope, move || {
-                if let Ok(announcement) = started.recv()
-                    && !fixtures.put_up(mounted.path(), &announcement)
-                {
-                    desk.stop();
+                if let Ok(announcement) = started.recv() {
+                    desk.open(announcement, scope);
                 }
             })
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         let ready = |started| {
-            let _ = serves.send(choice.announce(source, mounted.path(), &session, &started));
+            let _ = serves.send(choice.announce(source, desk.mounted.path(), &session, &started));
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // Those who listen to signals unmount as root.

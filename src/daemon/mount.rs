@@ -1,10 +1,9 @@
 //! Making the mount, and taking down that mount and no other.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -13,9 +12,9 @@ use std::process::{Child, Command, Stdio};
 
 use super::options::MountOptions;
 use super::say;
-use crate::sys::creds;
 use crate::sys::mount::{self as sys, MountId};
 use crate::sys::process::{self, Watchdog};
+use crate::sys::{creds, mountinfo};
 
 /// A mount of ours. Dropping it takes it down, without waiting for those who use it: drop the last fd of its device
 /// before, or the kernel may wait for answers that nobody gives any more.
@@ -54,7 +53,7 @@ pub fn mount(source: &Path, point: &Path, options: &MountOptions) -> Result<(Mou
     }
     let (uid, gid, root) = process::user();
     let by = if root { Mounter::Kernel } else { Mounter::Fusermount };
-    let watchdog = options.auto_unmount.then(|| Watchdog::start(|daemon| watch(daemon, by, &point))).transpose();
+    let watchdog = options.auto_unmount.then(|| Watchdog::watchdog(|daemon| watch(daemon, by, &point))).transpose();
     let watchdog = watchdog.map_err(|error| format!("cannot start the auto_unmount watchdog: {error}"))?;
     let device = match by {
         Mounter::Kernel => mount_directly(source, &point.path, options, uid, gid)?,
@@ -66,12 +65,13 @@ pub fn mount(source: &Path, point: &Path, options: &MountOptions) -> Result<(Mou
     })?;
     let mounted = Mounted { id, by, watchdog, point };
     // Mounts propagate, so ours may have come up in places that its path says nothing of.
-    let table = fs::read("/proc/self/mountinfo").map_err(|error| format!("/proc/self/mountinfo: {error}"))?;
-    if let Some(inside) = places(&table, &id.device()).iter().find(|place| is_inside(place, source)) {
+    let table = mountinfo::read().map_err(|error| error.to_string())?;
+    let mut places = table.iter().filter(|entry| entry.device == id.device());
+    if let Some(inside) = places.find(|place| is_inside(&place.point, source)) {
         drop(device);
-        return Err(contains_itself(inside, source));
+        return Err(contains_itself(&inside.point, source));
     }
-    if let Some(mut pipe) = mounted.watchdog.as_ref().and_then(Watchdog::pipe) {
+    if let Some(mut pipe) = mounted.watchdog.as_ref().and_then(Watchdog::tie) {
         pipe.write_all(&id.to_bytes()).map_err(|error| format!("the auto_unmount watchdog is gone: {error}"))?;
     }
     Ok((mounted, device))
@@ -133,9 +133,14 @@ impl Mounted {
         }
     }
 
+    /// Which mount it is.
+    pub fn id(&self) -> MountId {
+        self.id
+    }
+
     /// Sets how far the kernel reads ahead. INIT can only lower the kernel's 128 KiB; root may raise it here.
     pub fn set_readahead(&self, bytes: u32) -> io::Result<()> {
-        fs::write(format!("/sys/class/bdi/{}/read_ahead_kb", self.id.device()), (bytes >> 10).to_string())
+        fs::write(format!("/sys/class/bdi/{}/read_ahead_kb", self.id.bdi()), (bytes >> 10).to_string())
     }
 
     /// Whether the mount at our path is ours: somebody may have unmounted it, and mounted there anew.
@@ -171,33 +176,6 @@ fn contains_itself(place: &Path, source: &Path) -> String {
         place.display(),
         source.display()
     )
-}
-
-/// Where the filesystem on `device` is mounted, after a `mountinfo`: see proc(5).
-fn places(mountinfo: &[u8], device: &str) -> Vec<PathBuf> {
-    let lines = mountinfo.split(|&byte| byte == b'\n');
-    let fields = lines.map(|line| line.split(|&byte| byte == b' ').collect::<Vec<_>>());
-    let of_device = fields.filter(|fields| fields.get(2).is_some_and(|found| *found == device.as_bytes()));
-    of_device.filter_map(|fields| fields.get(4).map(|place| unescape(place))).collect()
-}
-
-/// Takes back the kernel's `\040` for blanks, line ends and backslashes.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut path = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, after)) = rest.split_first() {
-        match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                path.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                path.push(first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(path))
 }
 
 /// The directory that is mounted on. Dropping it removes the directory if it was made here.
@@ -384,15 +362,6 @@ mod tests {
         let inside = |place: &str, source: &str| is_inside(Path::new(place), Path::new(source));
         assert!(inside("/a/b/c", "/a") && inside("/mnt", "/"));
         assert!(!inside("/a", "/a") && !inside("/ab", "/a") && !inside("/", "/a"));
-    }
-
-    #[test]
-    fn places_are_read_from_mountinfo() {
-        let table = b"23 28 0:22 / /sys rw - sysfs sysfs rw\n\
-            49 27 0:45 / /mnt/a\\040b\\134c rw,nosuid shared:1 - fuse.ptfs /src rw,user_id=0\n\
-            50 27 0:45 /sub /mnt/\\1 rw - fuse.ptfs /src rw\n\
-            51 27 10:45 / /no rw - ext4 /dev/x rw\n\n";
-        assert_eq!(places(table, "0:45"), [PathBuf::from(r"/mnt/a b\c"), PathBuf::from(r"/mnt/\1")]);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use super::observe::Observed;
 use super::say;
 use crate::core::Core;
-use crate::stats::Stats;
 use crate::sys::process::{page_size, trim_heap};
 
 /// Prints the table of latencies, and what the daemon holds.
-pub fn say_report(stats: &Stats, core: &Core) {
+pub fn say_report(observed: &Observed) {
+    let Observed { stats, core, .. } = observed;
     say(format_args!("latency from reaping a request to its answer\n{}\n{}", stats.snapshot(), gauges(core)));
 }
 
@@ -21,15 +22,16 @@ fn gauges(core: &Core) -> String {
         nodes.pinned_fds(),
         core.handles.len(),
         core.config.fd_budget,
-        resident_kib().map_or("?".to_owned(), |kib| kib.to_string()),
+        resident().map_or("?".to_owned(), |bytes| (bytes >> 10).to_string()),
     )
 }
 
-/// The second field of `statm` is in pages.
-fn resident_kib() -> Option<u64> {
+/// Bytes of memory that this process has resident.
+pub fn resident() -> Option<u64> {
+    // The second field is in pages.
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some((pages * u64::from(page_size())) >> 10)
+    Some(pages * u64::from(page_size()))
 }
 
 /// Notices when the kernel has forgotten most nodes, and then has the allocator give their memory back to the system;
@@ -77,6 +79,6 @@ mod tests {
 
     #[test]
     fn this_process_is_resident() {
-        assert!(resident_kib().is_some_and(|kib| kib > 100));
+        assert!(resident().is_some_and(|bytes| bytes > 100 << 10));
     }
 }

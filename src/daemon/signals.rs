@@ -4,12 +4,12 @@ use std::io::PipeReader;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use super::choice::Announcement;
 use super::fixtures::Fixtures;
 use super::mount::{Mounted, Unmounted};
+use super::observe::{Observed, Observer};
 use super::report::{Trimmer, say_report};
 use super::say;
-use crate::core::Core;
-use crate::stats::Stats;
 use crate::sys::mount::sync_everything;
 use crate::sys::signal::{Event, Signals, ended_within};
 
@@ -33,10 +33,10 @@ pub struct Desk<'a> {
     pub mounted: &'a Mounted,
     /// What to take down before.
     pub fixtures: &'a Fixtures,
-    /// What to report.
-    pub stats: &'a Stats,
     /// What to report on, and to watch.
-    pub core: &'a Core,
+    pub observed: &'a Observed,
+    /// Who answers questions about it.
+    pub observer: &'a Observer,
     /// Whether to report at the end too.
     pub stats_at_exit: bool,
 }
@@ -54,11 +54,11 @@ impl Desk<'_> {
             let reason = match self.signals.wait(self.ended, LOOK) {
                 Ok(Event::Ended) => return,
                 Ok(Event::Nothing) => {
-                    trimmer.look(self.core.nodes.len());
+                    trimmer.look(self.observed.core.nodes.len());
                     continue;
                 }
                 Ok(Event::Report) => {
-                    say_report(self.stats, self.core);
+                    say_report(self.observed);
                     continue;
                 }
                 // Each worker that fails may raise it.
@@ -77,6 +77,26 @@ impl Desk<'_> {
             if let Err(error) = stop.spawn_scoped(scope, move || self.stop()) {
                 self.quit(&format!("cannot start a thread to unmount: {error}"));
             }
+        }
+    }
+
+    /// A worker serves: somebody may ask how, also before the mount has answered, and if it never does. Puts everything up
+    /// then.
+    pub fn open<'scope>(self, mut said: Announcement, scope: &'scope Scope<'scope, '_>)
+    where
+        Self: 'scope,
+    {
+        self.observed.serves(said.facts.clone());
+        self.observer.open(self.mounted);
+        if let Some(address) = self.observer.metrics() {
+            said.text.push_str(&format!("\nptfs: metrics at http://{address}/metrics"));
+        }
+        let observe = std::thread::Builder::new().name("observe".to_owned());
+        if let Err(error) = observe.spawn_scoped(scope, move || self.observer.attend(self.observed, self.ended)) {
+            say(format_args!("questions are not answered: cannot start a thread: {error}"));
+        }
+        if !self.fixtures.put_up(self.mounted.path(), &said) {
+            self.stop();
         }
     }
 
@@ -121,8 +141,9 @@ impl Desk<'_> {
         say(why);
         self.mounted.abandon();
         self.fixtures.abandon();
+        self.observer.abandon();
         if self.stats_at_exit {
-            say_report(self.stats, self.core);
+            say_report(self.observed);
         }
         std::process::exit(1)
     }

@@ -9,13 +9,16 @@ use clap::Parser;
 use super::cli::one_line;
 use super::doctor::Doctor;
 use super::generate::Generate;
-use super::say;
+use super::{say, viewer};
 
 /// Runs the word that the command line is about, if it is about one.
 pub fn run() -> Option<ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match word(&arguments)? {
         "doctor" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |doctor: Doctor| doctor.run())),
+        "stats" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |stats: viewer::Stats| stats.run())),
+        "list" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |list: viewer::List| list.run())),
+        "top" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |top: viewer::Top| top.run())),
         "generate" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |generate: Generate| generate.run())),
         _ => None,
     }

@@ -66,7 +66,7 @@ async fn subject<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> R
 /// POLL: what the host's file is ready for now.
 pub async fn poll<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh, events: u32) -> Result<Answer<'c>> {
     let file = subject(core, os, nodeid, fh).await?;
-    let revents = os.host().poll(file.fd(), events)?;
+    let revents = os.inline(|host| host.poll(file.fd(), events))?;
     Ok(Reply::Poll(PollOut { revents, ..Default::default() }).into())
 }
 

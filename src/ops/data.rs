@@ -8,8 +8,11 @@ use crate::core::handles::{File, Opened};
 use crate::core::host::{Host, Result, Suid};
 use crate::core::idmap::Asker;
 use crate::core::ids::{Fh, HostFd, NodeId};
-use crate::protocol::abi::{CopyFileRangeOut, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut};
+use crate::protocol::abi::{
+    CopyFileRangeOut, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, LseekOut, OpenOut, WriteOut,
+};
 use crate::protocol::{Errno, Reply};
+use crate::stats::Tick;
 
 use super::answer::Answer;
 use super::backing::{self, Backing, NO_FH};
@@ -68,6 +71,9 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
     }
     let unchanged = node.pin.content_unchanged(stat.content_key());
     let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, unchanged) };
+    if cache & FOPEN_DIRECT_IO == 0 {
+        os.tick(if cache & FOPEN_KEEP_CACHE != 0 { Tick::PagesKept } else { Tick::PagesDropped });
+    }
     let file = core.handles.insert(permit, file, kind);
     Ok(Answer::file(Reply::Open(open_out(core, &file, cache)), file))
 }

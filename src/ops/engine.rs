@@ -11,11 +11,11 @@ use crate::core::Core;
 use crate::core::config::Config;
 use crate::core::host::{Host, Result};
 use crate::core::ids::HostFd;
-use crate::protocol::{Errno, init};
+use crate::protocol::{Errno, Request, init};
 use crate::stats::Stats;
 
-use super::Answer;
 use super::reach::mount_of;
+use super::{Answer, Os, Stall, serve};
 
 /// Called upon a fault after which the mount is not to be served for long: it must be taken down. Once is enough, more do
 /// no harm.
@@ -33,6 +33,18 @@ pub struct Session {
     pub stats: Arc<Stats>,
     /// See [`Alarm`].
     pub alarm: Alarm,
+    /// A fault to be injected.
+    pub stall: Option<Stall>,
+}
+
+impl Session {
+    /// Answers one request.
+    pub async fn serve<O: Os>(&self, os: &O, request: Request<'_>) -> Answer<'_> {
+        if let Some(stall) = &self.stall {
+            stall.hold(os, &request.op).await;
+        }
+        serve(&self.core, os, request).await
+    }
 }
 
 /// How an engine serves, for the start-up line.

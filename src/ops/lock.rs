@@ -56,7 +56,7 @@ async fn quick<O: Os, R: Send + 'static>(
     os: &O,
     f: impl FnOnce(&O::Host) -> Result<R> + Send + 'static,
 ) -> Result<R> {
-    if core.devices.all_local() { f(os.host()) } else { os.offload(f).await }
+    if core.devices.all_local() { os.inline(f) } else { os.offload(f).await }
 }
 
 async fn set<O: Os>(core: &Core, os: &O, holder: &Holder, lock: Lock) -> Result<()> {
@@ -272,7 +272,7 @@ async fn wait_for<O: Os>(
     }
     // FUSE-over-io_uring tells nothing of a signal that came before the request was taken off its queue, and whoever was
     // interrupted once is deaf to all that comes later.
-    if os.host().has_signal(pid) {
+    if os.inline(|host| host.has_signal(pid)) {
         return Err(Errno::EINTR);
     }
     if !core.locks.holds(holder) {

@@ -16,11 +16,13 @@ mod names;
 mod os;
 mod reach;
 mod seal;
+mod stall;
 mod xattr;
 
 pub use answer::Answer;
 pub use os::Os;
 pub use reach::mount_of;
+pub use stall::Stall;
 
 use crate::core::Core;
 use crate::core::attr::decode_dev;

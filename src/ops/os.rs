@@ -9,6 +9,7 @@ use crate::core::handles::File;
 use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
+use crate::stats::Tick;
 
 /// One request's way to the host. An engine gives each request its own.
 ///
@@ -17,8 +18,18 @@ pub trait Os {
     /// The host's calls.
     type Host: Host;
 
-    /// For calls that do not block (see [`Host`]).
+    /// The host, for engines; operations call it by [`Os::inline`] or the methods below.
     fn host(&self) -> &Self::Host;
+
+    /// Makes calls that do not block (see [`Host`]) on the spot.
+    fn inline<R>(&self, call: impl FnOnce(&Self::Host) -> R) -> R {
+        call(self.host())
+    }
+
+    /// Counts what happened.
+    fn tick(&self, tick: Tick) {
+        let _ = tick;
+    }
 
     /// Runs `f` where it may block.
     fn offload<R: Send + 'static>(

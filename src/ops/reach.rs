@@ -10,6 +10,7 @@ use crate::core::host::{FileHandle, Host, Result};
 use crate::core::ids::{Dev, HostFd, NodeId};
 use crate::core::nodes::{Count, Counted, Pin, Sighting};
 use crate::protocol::Errno;
+use crate::stats::Tick;
 
 use super::os::Os;
 
@@ -25,8 +26,14 @@ pub struct Live<'c> {
 pub async fn reach<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId) -> Result<Live<'c>> {
     let pin = core.nodes.pin(nodeid)?;
     match pin.fd() {
-        Some(fd) => Ok(Live { pin, fd }),
-        None => revive(core, os, pin).await,
+        Some(fd) => {
+            os.tick(Tick::AnchorHit);
+            Ok(Live { pin, fd })
+        }
+        None => {
+            os.tick(Tick::AnchorMiss);
+            revive(core, os, pin).await
+        }
     }
 }
 
@@ -76,7 +83,7 @@ async fn revive<'c, O: Os>(core: &'c Core, os: &O, mut pin: Pin<'c>) -> Result<L
 }
 
 fn handle_of<O: Os>(os: &O, fd: HostFd, stat: &Stat) -> FileHandle {
-    os.host().handle_of(fd).unwrap_or_else(|_| FileHandle::from_btime(stat))
+    os.inline(|host| host.handle_of(fd)).unwrap_or_else(|_| FileHandle::from_btime(stat))
 }
 
 /// Gives up cached descriptors, old ones first, until the budget holds again.
@@ -90,10 +97,16 @@ pub async fn trim<O: Os>(core: &Core, os: &O) {
         match os.stat(fd).await {
             // Removed behind our back: its handle would be ESTALE, so the descriptor is all there is of it.
             Ok(stat) if stat.nlink == 0 => victim.keep(),
-            Ok(stat) => victim.evict(&handle_of(os, fd, &stat)),
+            Ok(stat) => {
+                os.tick(Tick::Evicted);
+                victim.evict(&handle_of(os, fd, &stat));
+            }
             // A server that does not know it any more must not keep the rest from being given up.
-            Err(_) => match os.host().handle_of(fd) {
-                Ok(handle) => victim.evict(&handle),
+            Err(_) => match os.inline(|host| host.handle_of(fd)) {
+                Ok(handle) => {
+                    os.tick(Tick::Evicted);
+                    victim.evict(&handle);
+                }
                 Err(_) => victim.keep(),
             },
         }

@@ -12,7 +12,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread::Scope;
-use std::time::Instant;
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
@@ -22,10 +21,10 @@ use crate::core::host::{Host, Result, Suid};
 use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 use crate::ops::engine::{self, Session, Started};
-use crate::ops::{Answer, Os, serve};
+use crate::ops::{Answer, Os};
 use crate::protocol::abi::{InHeader, WriteIn};
 use crate::protocol::{Errno, Reply, Request, decode};
-use crate::stats::{OpKind, Recorder};
+use crate::stats::{Course, Moment, Phase, Recorder, Subject, Tick};
 use crate::sys::{cpu, creds, device, fs::Linux};
 
 /// Threads at the start and at most: enough that some slow reads do not stop the rest.
@@ -87,6 +86,12 @@ pub fn run(session: &Session, on_ready: &(dyn Fn(Started) + Sync)) -> io::Result
 }
 
 impl Pool<'_> {
+    /// Threads that serve a request, and do not wait for a lock.
+    fn busy(&self) -> u64 {
+        let (threads, idle) = (self.threads.load(Ordering::Relaxed), self.idle.load(Ordering::Relaxed));
+        threads.saturating_sub(idle) as u64
+    }
+
     /// One more reader, unless there are as many as there may be.
     fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> io::Result<()> {
         let room = |threads| if threads < MOST { Some(threads + 1) } else { None };
@@ -107,7 +112,8 @@ impl Pool<'_> {
 
     fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, device: &OwnedFd) -> io::Result<()> {
         creds::own_umask()?;
-        let stats = self.session.stats.register();
+        let recorder = self.session.stats.register();
+        let course = Course::default();
         let mut request = Pages::new(REQUEST + self.session.init.request_size())?;
         let reply = RefCell::new(Pages::new(self.session.init.payload_size())?);
         loop {
@@ -127,7 +133,7 @@ impl Pool<'_> {
             {
                 tracing::debug!("no more threads: {error}");
             }
-            self.answer(scope, device, bytes, &reply, &stats);
+            self.answer(scope, device, bytes, &reply, (&recorder, &course));
             // Another took the place of one that waited for a lock.
             let too_many = |threads| if threads > MOST { Some(threads - 1) } else { None };
             if self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, too_many).is_ok() {
@@ -143,18 +149,24 @@ impl Pool<'_> {
         device: &OwnedFd,
         bytes: &[u8],
         reply: &RefCell<Pages>,
-        stats: &Recorder,
+        (recorder, course): (&Recorder, &Course),
     ) {
-        let start = Instant::now();
+        let reaped = Moment::now();
         let (header, op_in, payload) = match decode::split(bytes) {
             Ok(parts) => parts,
             Err(error) => return tracing::warn!("a request that cannot be read: {error}"),
         };
         let unique = crate::protocol::Unique(header.unique);
-        let (answer, kind) = match decode::decode(&header, op_in, payload) {
-            Ok(request) => (self.serve(scope, request, reply), OpKind::of(&request.op)),
-            Err(_) if !decode::is_answered(header.opcode) => return,
-            Err(error) => (error.errno().into(), OpKind::Unsupported),
+        recorder.began(self.busy().saturating_sub(1));
+        course.begin(reaped, reaped);
+        let answer = match decode::decode(&header, op_in, payload) {
+            Ok(request) => {
+                let subject = Subject { unique: header.unique, nodeid: header.nodeid, pid: header.pid };
+                recorder.concerns(course, &request.op, subject);
+                self.serve(scope, request, reply, (recorder, course))
+            }
+            Err(_) if !decode::is_answered(header.opcode) => Reply::None.into(),
+            Err(error) => error.errno().into(),
         };
         let (errno, moved) = (answer.reply.errno(), answer.reply.moved());
         if !matches!(answer.reply, Reply::None) {
@@ -170,7 +182,7 @@ impl Pool<'_> {
                 Err(_) => drop(answer),
             }
         }
-        stats.record(kind, start.elapsed(), errno, moved);
+        recorder.ended(course, Moment::now(), errno, moved);
     }
 
     fn serve<'scope>(
@@ -178,14 +190,14 @@ impl Pool<'_> {
         scope: &'scope Scope<'scope, '_>,
         request: Request<'_>,
         reply: &RefCell<Pages>,
+        (recorder, course): (&Recorder, &Course),
     ) -> Answer<'scope> {
-        let os = Here { pool: self, host: &self.host, scope, reply };
-        let core = &*self.session.core;
+        let os = Here { pool: self, host: &self.host, scope, reply, recorder, course };
         let alarm = || {
             self.panicked.store(true, Ordering::Relaxed);
             (self.session.alarm)();
         };
-        match engine::poll(pin!(serve(core, &os, request)), alarm) {
+        match engine::poll(pin!(self.session.serve(&os, request)), alarm) {
             Poll::Ready(answer) => answer,
             // No call of this engine is ever pending.
             Poll::Pending => Errno::EIO.into(),
@@ -218,6 +230,8 @@ struct Here<'scope, 'env, 'e, 'r> {
     host: &'scope Linux,
     scope: &'scope Scope<'scope, 'env>,
     reply: &'r RefCell<Pages>,
+    recorder: &'r Recorder,
+    course: &'r Course,
 }
 
 impl Os for Here<'_, '_, '_, '_> {
@@ -227,11 +241,20 @@ impl Os for Here<'_, '_, '_, '_> {
         self.host
     }
 
+    fn inline<R>(&self, call: impl FnOnce(&Linux) -> R) -> R {
+        self.tick(Tick::Inline);
+        self.course.inline(|| call(self.host))
+    }
+
+    fn tick(&self, tick: Tick) {
+        self.recorder.tick(tick);
+    }
+
     fn offload<R: Send + 'static>(
         &self,
         f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
     ) -> impl Future<Output = Result<R>> {
-        std::future::ready(f(self.host))
+        std::future::ready(self.inline(f))
     }
 
     async fn park<R: Send + 'static>(&self, f: impl FnOnce(&Linux) -> Result<R> + Send + 'static) -> Result<R> {
@@ -241,7 +264,7 @@ impl Os for Here<'_, '_, '_, '_> {
         // Somebody must read the request that ends the wait.
         let read = if pool.idle.load(Ordering::Relaxed) == 0 { pool.grow(self.scope) } else { Ok(()) };
         let answer = match read {
-            Ok(()) if before < WAITING => f(self.host),
+            Ok(()) if before < WAITING => self.course.during(Phase::Lock, || f(self.host)),
             _ => Err(Errno::ENOLCK),
         };
         pool.threads.fetch_add(1, Ordering::Relaxed);
@@ -254,43 +277,46 @@ impl Os for Here<'_, '_, '_, '_> {
     }
 
     async fn anchor(&self, dir: HostFd, name: &CStr) -> Result<OwnedFd> {
-        self.host.anchor(dir, name)
+        self.inline(|host| host.anchor(dir, name))
     }
 
     async fn stat(&self, fd: HostFd) -> Result<Stat> {
-        self.host.stat(fd)
+        self.inline(|host| host.stat(fd))
     }
 
     async fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd> {
-        self.host.open(anchor, flags)
+        self.inline(|host| host.open(anchor, flags))
     }
 
     async fn read(&self, file: &File<'_>, offset: u64, size: u32) -> Result<usize> {
-        self.fill(|buf| self.host.read(file.fd(), buf.get_mut(..size as usize).ok_or(Errno::EINVAL)?, offset))
+        let read = |host: &Linux, buf: &mut [u8]| {
+            host.read(file.fd(), buf.get_mut(..size as usize).ok_or(Errno::EINVAL)?, offset)
+        };
+        self.inline(|host| self.fill(|buf| read(host, buf)))
     }
 
     async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, suid: Suid) -> Result<usize> {
-        self.host.with_suid(suid, || self.host.write(file.fd(), data, offset, append))
+        self.inline(|host| host.with_suid(suid, || host.write(file.fd(), data, offset, append)))
     }
 
     async fn fsync(&self, file: &File<'_>, datasync: bool) -> Result<()> {
-        self.host.fsync(file.fd(), datasync)
+        self.inline(|host| host.fsync(file.fd(), datasync))
     }
 
     async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), suid: Suid) -> Result<()> {
-        self.host.with_suid(suid, || self.host.fallocate(file.fd(), mode, range.0, range.1))
+        self.inline(|host| host.with_suid(suid, || host.fallocate(file.fd(), mode, range.0, range.1)))
     }
 
     async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {
-        self.host.unlink(dir, name)
+        self.inline(|host| host.unlink(dir, name))
     }
 
     async fn rmdir(&self, dir: HostFd, name: &CStr) -> Result<()> {
-        self.host.rmdir(dir, name)
+        self.inline(|host| host.rmdir(dir, name))
     }
 
     async fn rename(&self, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()> {
-        self.host.rename(from.0, from.1, to.0, to.1, flags)
+        self.inline(|host| host.rename(from.0, from.1, to.0, to.1, flags))
     }
 
     fn close(&self, closing: Closing) {

@@ -125,3 +125,69 @@ pub struct Holds {
     /// Bytes resident.
     pub memory: u64,
 }
+
+/// Documents for tests.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    /// A mount that has been at work for an hour.
+    pub fn busy() -> Document {
+        let operation = |op: &str, count: u64, bytes, errors: &[(&str, u64)], ns: u64| Operation {
+            op: op.to_owned(),
+            count,
+            bytes,
+            errors: errors.iter().map(|&(name, count)| (name.to_owned(), count)).collect(),
+            latency: Latency::of(vec![(ns, count - 1), (ns * 50, 1)], ns * (count - 1) + ns * 50),
+            phases: [("inline", 7), ("own", 3)]
+                .map(|(name, tenths)| {
+                    let ns = ns * tenths / 10;
+                    (name.to_owned(), Latency::of(vec![(ns, count)], ns * count))
+                })
+                .into(),
+        };
+        let mount = MountFacts {
+            pid: 4711,
+            source: "/srv/data".to_owned(),
+            mountpoint: "/mnt/data".to_owned(),
+            engine: "uring".to_owned(),
+            transport: "FUSE-over-io_uring".to_owned(),
+            workers: 4,
+            version: "0.1.0".to_owned(),
+            uptime: 3725.0,
+        };
+        Document {
+            ptfs_stats: VERSION,
+            mount,
+            seconds: 3600.0,
+            operations: vec![
+                operation("LOOKUP", 120_000, 0, &[("ENOENT", 1_020), ("EACCES", 3)], 12_000),
+                operation("GETATTR", 400_000, 0, &[], 4_000),
+                operation("READ", 50_000, 3_000_000_000, &[("EIO", 1)], 45_000),
+            ],
+            work: Work {
+                depth: vec![(1, 400_000), (2, 100_000), (7, 70_000)],
+                batches: vec![(1, 90_000), (3, 160_000)],
+                inline: 560_000,
+                ring: 9_000,
+                helper: 1_000,
+                punted: 800,
+                anchor_hits: 690_000,
+                anchor_misses: 10_000,
+                evicted: 5_000,
+                pages_kept: 900,
+                pages_dropped: 100,
+            },
+            holds: Holds {
+                nodes: 12_345,
+                node_fds: 800,
+                pinned_fds: 3,
+                handles: 12,
+                fd_budget: 16_000,
+                in_flight: 2,
+                waiting: 1,
+                memory: 34 << 20,
+            },
+        }
+    }
+}

@@ -21,8 +21,13 @@ impl MountId {
         self.dev.1
     }
 
+    /// Major and minor number of the mounted filesystem's device.
+    pub fn device(&self) -> (u32, u32) {
+        self.dev
+    }
+
     /// `major:minor` of the mounted filesystem's device: its name in `/sys/class/bdi`.
-    pub fn device(&self) -> String {
+    pub fn bdi(&self) -> String {
         format!("{}:{}", self.dev.0, self.dev.1)
     }
 

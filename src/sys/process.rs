@@ -1,8 +1,9 @@
 //! This process: who it is, how it goes to the background, and the watchdog that outlives it.
 
+use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The real uid and gid that a mount is made for, and whether the kernel lets this process mount as root.
@@ -121,45 +122,60 @@ fn refuse_threads() -> io::Result<()> {
     }
 }
 
-/// A child that runs until this process dies. Dropping it ends it and waits for that.
-pub struct Watchdog {
-    // Declared to be closed before `pid` is waited for: the child runs until it sees the end of this pipe.
-    pipe: Option<PipeWriter>,
+/// A child that runs until this process dies, or lets go of its tie. Dropping it ends it and waits for that.
+pub struct Companion<T> {
+    // Declared to be closed before `pid` is waited for: the child runs until it sees the other end close.
+    tie: Option<T>,
     pid: libc::pid_t,
 }
 
-impl Watchdog {
-    /// Forks a child that runs `job` with the read end of a pipe, in a session of its own, deaf to the signals that a
-    /// terminal or a service manager sends to a whole group, and holding no other fd. `job` sees the pipe's end when
-    /// this process is gone, however it went.
+/// A [`Companion`] that is told what to look after.
+pub type Watchdog = Companion<PipeWriter>;
+
+impl Companion<PipeWriter> {
+    /// One that has the read end of a pipe, and sees its end when this process is gone, however it went.
+    pub fn watchdog(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
+        let (reader, writer) = io::pipe()?;
+        Companion::start(c"ptfs-watchdog", writer, reader, job)
+    }
+}
+
+impl<T> Companion<T> {
+    /// Forks a child that runs `job` with `theirs`, in a session of its own, deaf to the signals that a terminal or a
+    /// service manager sends to a whole group, and holding no other fd. `ours` is the other end.
     ///
     /// Fails if another thread exists: its locks would stay taken in the child for ever.
-    pub fn start(job: impl FnOnce(PipeReader)) -> io::Result<Watchdog> {
+    pub fn start<U: AsRawFd>(name: &CStr, ours: T, theirs: U, job: impl FnOnce(U)) -> io::Result<Companion<T>> {
         refuse_threads()?;
-        let (reader, writer) = io::pipe()?;
         // SAFETY: this is the only thread, so the child's copy of memory is consistent, allocator included.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                isolate(&reader);
+                isolate(name, theirs.as_raw_fd());
                 // A panic must not unwind into the copy of the parent's frames.
-                let _ = catch_unwind(AssertUnwindSafe(|| job(reader)));
+                let _ = catch_unwind(AssertUnwindSafe(|| job(theirs)));
                 // SAFETY: ends the process at once; the parent's destructors are not the child's to run.
                 unsafe { libc::_exit(0) }
             }
-            pid => Ok(Watchdog { pipe: Some(writer), pid }),
+            pid => Ok(Companion { tie: Some(ours), pid }),
         }
     }
 
-    /// The pipe to the child.
-    pub fn pipe(&self) -> Option<&PipeWriter> {
-        self.pipe.as_ref()
+    /// Our end of what ties the child to this process.
+    pub fn tie(&self) -> Option<&T> {
+        self.tie.as_ref()
+    }
+
+    /// Kills the child. It may be in a call that no signal ends: dropping waits for that, too.
+    pub fn kill(&self) {
+        // SAFETY: `pid` is a child that nobody has waited for, so its number is its own.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
     }
 }
 
-impl Drop for Watchdog {
+impl<T> Drop for Companion<T> {
     fn drop(&mut self) {
-        self.pipe = None;
+        self.tie = None;
         // SAFETY: `pid` is a child that nobody else waits for; the status is not wanted.
         while unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } == -1
             && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
@@ -168,13 +184,12 @@ impl Drop for Watchdog {
 }
 
 /// Cuts the ties to the parent's terminal, its callers' pipes, and its files.
-fn isolate(keep: &PipeReader) {
-    let keep = keep.as_raw_fd();
+fn isolate(name: &CStr, keep: RawFd) {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     // SAFETY: plain numbers and a constant string. The fds that go are the parent's in name: the child leaves by _exit
     // and never uses or drops their owners. A call that fails leaves the child with more than it needs, no worse.
     unsafe {
-        libc::prctl(libc::PR_SET_NAME, c"ptfs-watchdog".as_ptr());
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr());
         libc::setsid();
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGPIPE] {
             libc::signal(signal, libc::SIG_IGN);
@@ -201,6 +216,6 @@ mod tests {
     #[test]
     fn a_watchdog_is_refused_beside_other_threads() {
         // The test harness itself runs this on a thread of its own.
-        assert!(Watchdog::start(|_| ()).is_err());
+        assert!(Watchdog::watchdog(|_| ()).is_err());
     }
 }

@@ -31,8 +31,7 @@ impl Signals {
     /// raised them.
     pub fn block() -> io::Result<Signals> {
         let mut signals = vec![libc::SIGINT, libc::SIGTERM, libc::SIGUSR1];
-        // SAFETY: all zeros is a valid sigaction for the kernel to fill, and a valid empty sigset for the next calls
-        // to initialise; the signal numbers are constants.
+        // SAFETY: all zeros is a valid sigaction for the kernel to fill; the signal numbers are constants.
         unsafe {
             let mut hangup: libc::sigaction = std::mem::zeroed();
             check(libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut hangup))?;
@@ -41,19 +40,8 @@ impl Signals {
             }
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&mut set);
-            for signal in signals {
-                libc::sigaddset(&mut set, signal);
-            }
-            match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {
-                0 => {}
-                error => return Err(io::Error::from_raw_os_error(error)),
-            }
-            let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-            check(fd)?;
-            Ok(Signals { fd: OwnedFd::from_raw_fd(fd) })
         }
+        Ok(Signals { fd: catch(&signals)? })
     }
 
     /// Waits for a signal, for the other end of `ended` to close, or for the time to pass.
@@ -64,7 +52,7 @@ impl Signals {
                 [false, false] => return Ok(Event::Nothing),
                 [true, false] => {}
             }
-            let (signal, sender) = self.take()?;
+            let (signal, sender) = take(&self.fd)?;
             match signal as libc::c_int {
                 libc::SIGTERM if sender == std::process::id() => return Ok(Event::Fault),
                 libc::SIGUSR1 => return Ok(Event::Report),
@@ -75,20 +63,39 @@ impl Signals {
             }
         }
     }
+}
 
-    /// The number of a pending signal, 0 if there is none, and the process that sent it.
-    fn take(&self) -> io::Result<(u32, u32)> {
-        // SAFETY: all zeros is a valid signalfd_siginfo, which is plain integers.
-        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
-        let size = size_of_val(&info);
-        // SAFETY: `info` has room for `size` bytes.
-        match unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) } {
-            -1 => match io::Error::last_os_error() {
-                error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok((0, 0)),
-                error => Err(error),
-            },
-            _ => Ok((info.ssi_signo, info.ssi_pid)),
+/// Takes these signals out of their default course, in this thread and all that it starts; they arrive at the fd.
+pub fn catch(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
+    // SAFETY: zeroed is a valid sigset for the next call to initialise; the new fd is ours.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for &signal in signals {
+            libc::sigaddset(&mut set, signal);
         }
+        match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {
+            0 => {}
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        check(fd)?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// The number of a signal that has arrived at the fd of [`catch`], 0 if there is none, and the process that sent it.
+pub fn take(fd: &OwnedFd) -> io::Result<(u32, u32)> {
+    // SAFETY: all zeros is a valid signalfd_siginfo, which is plain integers.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = size_of_val(&info);
+    // SAFETY: `info` has room for `size` bytes.
+    match unsafe { libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size) } {
+        -1 => match io::Error::last_os_error() {
+            error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok((0, 0)),
+            error => Err(error),
+        },
+        _ => Ok((info.ssi_signo, info.ssi_pid)),
     }
 }
 

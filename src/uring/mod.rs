@@ -21,9 +21,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
 use io_uring::{Probe, opcode};
 
-use crate::core::Core;
 use crate::ops::engine::{Session, Started};
-use crate::ops::serve;
 use crate::sys::{cpu, device, fs::Linux};
 
 use mailbox::Mailbox;
@@ -207,8 +205,8 @@ impl<'e> Crew<'e> {
         if number == 0 {
             ready();
         }
-        let core: &Core = &self.session.core;
-        let ended = run::run(&worker, |os, request| async move { serve(core, &os, request).await });
+        let session = self.session;
+        let ended = run::run(&worker, |os, request| async move { session.serve(&os, request).await });
         worker.retire();
         if ended.is_err() {
             // Calls may be in flight that write to the slots.

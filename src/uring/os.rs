@@ -18,6 +18,7 @@ use crate::core::ids::HostFd;
 use crate::core::nodes::Closing;
 use crate::ops::Os;
 use crate::protocol::Errno;
+use crate::stats::{Phase, Tick};
 use crate::sys::fs::{Linux, STATX_MASK, anchor_how, close, stat_of};
 
 use super::policy::{Call, Way};
@@ -43,6 +44,13 @@ const CACHE_PAGE: u64 = 4096;
 impl<'w, 'm> SlotOs<'w, 'm> {
     fn slot(&self) -> Result<&'w Slot<'m>> {
         self.worker.slots.get(self.at).ok_or(Errno::EIO)
+    }
+
+    /// The slot's request is about to wait for what belongs to a phase.
+    fn waits(&self, phase: Phase) {
+        if let Ok(slot) = self.slot() {
+            slot.course.waits(phase);
+        }
     }
 
     /// Runs one entry on the ring. What it points to must be the slot's.
@@ -121,6 +129,8 @@ impl Future for RingCall<'_, '_> {
         let Some(slot) = worker.slots.get(at) else { return Poll::Ready(Err(Errno::EIO)) };
         if let Some(entry) = self.entry.take() {
             slot.result.set(None);
+            slot.course.waits(Phase::Ring);
+            worker.recorder.tick(Tick::Ring);
             worker.push(entry.user_data(Tag::Backing.of(at as u32)));
             return Poll::Pending;
         }
@@ -155,10 +165,24 @@ impl Os for SlotOs<'_, '_> {
         &self.worker.host
     }
 
+    fn inline<R>(&self, call: impl FnOnce(&Linux) -> R) -> R {
+        self.tick(Tick::Inline);
+        match self.slot() {
+            Ok(slot) => slot.course.inline(|| call(self.host())),
+            Err(_) => call(self.host()),
+        }
+    }
+
+    fn tick(&self, tick: Tick) {
+        self.worker.recorder.tick(tick);
+    }
+
     fn offload<R: Send + 'static>(
         &self,
         f: impl FnOnce(&Linux) -> Result<R> + Send + 'static,
     ) -> impl Future<Output = Result<R>> {
+        self.tick(Tick::Helper);
+        self.waits(Phase::Helper);
         let cell = Arc::new(Mutex::new(None));
         self.worker.helpers.run(Box::new(self.job(f, Arc::clone(&cell))));
         Offload { cell }
@@ -170,6 +194,7 @@ impl Os for SlotOs<'_, '_> {
         let job = self.job(f, Arc::clone(&cell));
         let host = Arc::clone(&self.worker.host);
         let thread = std::thread::Builder::new().name("waiter".to_owned()).stack_size(WAITER_STACK);
+        self.waits(Phase::Lock);
         let answer = match thread.spawn(move || job(&host)) {
             Ok(_) => Offload { cell }.await,
             Err(_) => Err(Errno::ENOLCK),
@@ -189,9 +214,9 @@ impl Os for SlotOs<'_, '_> {
 
     async fn anchor(&self, dir: HostFd, name: &CStr) -> Result<OwnedFd> {
         match self.worker.way(Call::Anchor) {
-            Way::Inline => return self.host().anchor(dir, name),
-            Way::Probe => match self.host().anchor_cached(dir, name) {
-                Err(Errno::EAGAIN) => {}
+            Way::Inline => return self.inline(|host| host.anchor(dir, name)),
+            Way::Probe => match self.inline(|host| host.anchor_cached(dir, name)) {
+                Err(Errno::EAGAIN) => self.tick(Tick::Punted),
                 answer => return answer,
             },
             Way::Ring => {}
@@ -207,7 +232,7 @@ impl Os for SlotOs<'_, '_> {
 
     async fn stat(&self, fd: HostFd) -> Result<Stat> {
         if self.worker.way(Call::Stat) != Way::Ring {
-            return self.host().stat(fd);
+            return self.inline(|host| host.stat(fd));
         }
         let slot = self.slot()?;
         let name = slot.name(0, c"")?;
@@ -220,9 +245,9 @@ impl Os for SlotOs<'_, '_> {
 
     async fn open(&self, anchor: HostFd, flags: u32) -> Result<OwnedFd> {
         match self.worker.way(Call::Open) {
-            Way::Inline | Way::Probe => self.host().open(anchor, flags),
+            Way::Inline | Way::Probe => self.inline(|host| host.open(anchor, flags)),
             Way::Ring if self.worker.ring_only() => {
-                let (dir, name, flags) = self.host().reopening(anchor, flags)?;
+                let (dir, name, flags) = self.inline(|host| host.reopening(anchor, flags))?;
                 let name = self.slot()?.name(0, &name)?;
                 self.ring_fd(opcode::OpenAt::new(Fd(dir), name).flags(flags).build()).await
             }
@@ -237,26 +262,39 @@ impl Os for SlotOs<'_, '_> {
             return Err(Errno::EINVAL);
         }
         match self.worker.way(Call::Read) {
-            Way::Inline => self.fill(|buf| self.host().read(file.fd(), &mut buf[..size], offset)),
-            Way::Probe => match self.fill(|buf| self.host().read_nowait(file.fd(), &mut buf[..size], offset)) {
-                Ok(n) if n == size || n == 0 || self.at_end(file, offset + n as u64) => Ok(n),
-                Ok(n) => self.ring_read(file, offset, size, n).await,
-                Err(Errno::EAGAIN | Errno::EOPNOTSUPP) => self.ring_read(file, offset, size, 0).await,
-                Err(errno) => Err(errno),
-            },
+            Way::Inline => self.inline(|host| self.fill(|buf| host.read(file.fd(), &mut buf[..size], offset))),
+            Way::Probe => {
+                let probe = |host: &Linux| self.fill(|buf| host.read_nowait(file.fd(), &mut buf[..size], offset));
+                let done = match self.inline(probe) {
+                    Ok(n) if n == size || n == 0 || self.at_end(file, offset + n as u64) => return Ok(n),
+                    Ok(n) => n,
+                    Err(Errno::EAGAIN) => 0,
+                    Err(Errno::EOPNOTSUPP) => return self.ring_read(file, offset, size, 0).await,
+                    Err(errno) => return Err(errno),
+                };
+                self.tick(Tick::Punted);
+                self.ring_read(file, offset, size, done).await
+            }
             Way::Ring => self.ring_read(file, offset, size, 0).await,
         }
     }
 
     async fn write(&self, file: &File<'_>, data: &[u8], offset: u64, append: bool, suid: Suid) -> Result<usize> {
-        let host = self.host();
         let mut done = 0;
         match self.worker.way(Call::Write) {
-            Way::Inline => return host.with_suid(suid, || host.write(file.fd(), data, offset, append)),
+            Way::Inline => {
+                let call = |host: &Linux| host.with_suid(suid, || host.write(file.fd(), data, offset, append));
+                return self.inline(call);
+            }
             Way::Probe if self.worker.nowait_writes.get() => {
-                match host.with_suid(suid, || host.write_nowait(file.fd(), data, offset, append)) {
-                    Ok(n) => done = n,
-                    Err(Errno::EAGAIN) => {}
+                let probe = |host: &Linux| host.with_suid(suid, || host.write_nowait(file.fd(), data, offset, append));
+                match self.inline(probe) {
+                    Ok(n) if n == data.len() => return Ok(n),
+                    Ok(n) => {
+                        self.tick(Tick::Punted);
+                        done = n;
+                    }
+                    Err(Errno::EAGAIN) => self.tick(Tick::Punted),
                     // ext4 cannot write without waiting, and says so in one of these ways.
                     Err(Errno::EOPNOTSUPP) => self.worker.nowait_writes.set(false),
                     // It may be the alignment as well: the ring will say.
@@ -288,7 +326,7 @@ impl Os for SlotOs<'_, '_> {
 
     async fn fsync(&self, file: &File<'_>, datasync: bool) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
-            return self.host().fsync(file.fd(), datasync);
+            return self.inline(|host| host.fsync(file.fd(), datasync));
         }
         let flags = if datasync { io_uring::types::FsyncFlags::DATASYNC } else { io_uring::types::FsyncFlags::empty() };
         self.ring_unit(opcode::Fsync::new(Fd(file.fd().0)).flags(flags).build()).await
@@ -296,8 +334,8 @@ impl Os for SlotOs<'_, '_> {
 
     async fn fallocate(&self, file: &File<'_>, mode: u32, range: (u64, u64), suid: Suid) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
-            let host = self.host();
-            return host.with_suid(suid, || host.fallocate(file.fd(), mode, range.0, range.1));
+            let call = |host: &Linux| host.with_suid(suid, || host.fallocate(file.fd(), mode, range.0, range.1));
+            return self.inline(call);
         }
         let entry = opcode::Fallocate::new(Fd(file.fd().0), range.1).offset(range.0).mode(mode as i32).build();
         self.ring_unit(self.worker.with_suid(entry, suid)).await
@@ -305,7 +343,7 @@ impl Os for SlotOs<'_, '_> {
 
     async fn unlink(&self, dir: HostFd, name: &CStr) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
-            return self.host().unlink(dir, name);
+            return self.inline(|host| host.unlink(dir, name));
         }
         let Ok(at) = self.slot()?.name(0, name) else {
             let name = name.to_owned();
@@ -316,7 +354,7 @@ impl Os for SlotOs<'_, '_> {
 
     async fn rmdir(&self, dir: HostFd, name: &CStr) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
-            return self.host().rmdir(dir, name);
+            return self.inline(|host| host.rmdir(dir, name));
         }
         let Ok(at) = self.slot()?.name(0, name) else {
             let name = name.to_owned();
@@ -327,7 +365,7 @@ impl Os for SlotOs<'_, '_> {
 
     async fn rename(&self, from: (HostFd, &CStr), to: (HostFd, &CStr), flags: u32) -> Result<()> {
         if self.worker.way(Call::Slow) == Way::Inline {
-            return self.host().rename(from.0, from.1, to.0, to.1, flags);
+            return self.inline(|host| host.rename(from.0, from.1, to.0, to.1, flags));
         }
         let slot = self.slot()?;
         let (Ok(name), Ok(newname)) = (slot.name(0, from.1), slot.name(1, to.1)) else {

@@ -5,7 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Instant;
 
 use zerocopy::FromBytes;
 
@@ -14,7 +13,7 @@ use crate::ops::engine;
 use crate::protocol::abi::InHeader;
 use crate::protocol::decode::{self, DecodeError};
 use crate::protocol::{Reply, Request, Unique};
-use crate::stats::OpKind;
+use crate::stats::Subject;
 
 use super::os::SlotOs;
 use super::slot::Via;
@@ -43,13 +42,19 @@ pub fn run<'w, 'm, F: Future<Output = Answer<'m>>>(
                     tasks[at].as_mut().set(Some(task));
                     at
                 }
-                Event::Resume(at) => at,
+                Event::Resume(at) => {
+                    worker.resume(at);
+                    at
+                }
             };
             let Some(task) = tasks[at].as_mut().as_pin_mut() else { continue };
-            if let Poll::Ready(answer) = engine::poll(task, alarm) {
-                // Whatever it borrowed from the payload ends here; the reply may be written there.
-                tasks[at].as_mut().set(None);
-                worker.reply(at, answer);
+            match engine::poll(task, alarm) {
+                Poll::Ready(answer) => {
+                    // Whatever it borrowed from the payload ends here; the reply may be written there.
+                    tasks[at].as_mut().set(None);
+                    worker.reply(at, answer);
+                }
+                Poll::Pending => worker.leave(at),
             }
         }
         worker.end_waits();
@@ -91,10 +96,11 @@ impl<'m> Worker<'m> {
             }
         };
         slot.unique.set(Unique(header.unique));
-        slot.start.set(Some(Instant::now()));
+        self.begin(slot);
         match decoded {
             Ok(request) => {
-                slot.kind.set(OpKind::of(&request.op));
+                let subject = Subject { unique: header.unique, nodeid: header.nodeid, pid: header.pid };
+                self.recorder.concerns(&slot.course, &request.op, subject);
                 Some(request)
             }
             Err(error) => {
@@ -105,9 +111,6 @@ impl<'m> Worker<'m> {
     }
 
     fn refuse(&self, at: usize, header: &InHeader, error: DecodeError) {
-        if let Some(slot) = self.slots.get(at) {
-            slot.kind.set(OpKind::Unsupported);
-        }
         tracing::warn!("a request that cannot be read: {error}");
         let answered = decode::is_answered(header.opcode);
         self.reply(at, if answered { error.errno().into() } else { Reply::None.into() });

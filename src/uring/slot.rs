@@ -8,14 +8,13 @@ use std::ffi::CStr;
 use std::io;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::time::Instant;
 
 use io_uring::types;
 
 use crate::core::host::Result;
 use crate::protocol::abi::{InHeader, UringReqHeader, WriteIn};
 use crate::protocol::{Errno, Unique};
-use crate::stats::OpKind;
+use crate::stats::Course;
 
 /// Bytes before the payload. O_DIRECT and huge pages want the payload aligned.
 const PAGE: usize = 4096;
@@ -79,8 +78,7 @@ impl Memory {
             via: Cell::new(Via::Device),
             commit_id: Cell::new(0),
             unique: Cell::new(Unique(0)),
-            kind: Cell::new(OpKind::Unsupported),
-            start: Cell::new(None),
+            course: Course::default(),
             memory: PhantomData,
         })
     }
@@ -114,10 +112,8 @@ pub struct Slot<'m> {
     pub commit_id: Cell<u64>,
     /// Names the request in its reply.
     pub unique: Cell<Unique>,
-    /// For statistics.
-    pub kind: Cell<OpKind>,
-    /// When the request was reaped.
-    pub start: Cell<Option<Instant>>,
+    /// Where its time goes.
+    pub course: Course,
     memory: PhantomData<&'m Memory>,
 }
 

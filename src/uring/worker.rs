@@ -15,7 +15,7 @@ use crate::core::config::IoMode;
 use crate::core::host::Suid;
 use crate::ops::{Answer, engine::Alarm};
 use crate::protocol::{Errno, Reply};
-use crate::stats::Recorder;
+use crate::stats::{Moment, Recorder};
 use crate::sys::{creds, fs::Linux};
 
 use super::dev_fuse::DevFuse;
@@ -151,7 +151,12 @@ pub struct Worker<'m> {
     personalities: Personalities,
     /// pwritev2(RWF_NOWAIT) was refused as unsupported: asking again is a wasted call.
     pub nowait_writes: Cell<bool>,
-    recorder: Arc<Recorder>,
+    /// Where its figures go.
+    pub recorder: Recorder,
+    /// When the last turn reaped its events.
+    reaped: Cell<Moment>,
+    /// When the event before this one was done with, and so this one begun.
+    now: Cell<Moment>,
     finished: RefCell<Vec<usize>>,
 }
 
@@ -176,7 +181,7 @@ pub struct Parts<'m> {
     /// How many more there may be.
     pub spare: usize,
     /// See [`Worker`].
-    pub recorder: Arc<Recorder>,
+    pub recorder: Recorder,
 }
 
 impl<'m> Worker<'m> {
@@ -216,6 +221,8 @@ impl<'m> Worker<'m> {
             personalities: RefCell::default(),
             nowait_writes: Cell::new(true),
             recorder,
+            reaped: Cell::new(Moment::now()),
+            now: Cell::new(Moment::now()),
             finished: RefCell::default(),
         })
     }
@@ -256,20 +263,20 @@ impl<'m> Worker<'m> {
                 return;
             }
             // The queue is full. EBUSY would mean that completions wait; the kernel keeps them, and takes entries again.
-            let _ = ring.submit();
+            let _ = ring.submit().inspect(|&entries| self.recorder.batch(entries));
         }
     }
 
     /// Submits now, without waiting.
     pub fn flush(&self) -> io::Result<()> {
-        self.ring.borrow_mut().submit().map(drop)
+        self.ring.borrow_mut().submit().map(|entries| self.recorder.batch(entries))
     }
 
     /// One turn of the ring: submits all that was pushed and waits for something to do.
     pub fn turn(&self, events: &mut Vec<Event>) -> io::Result<()> {
         let want = usize::from(self.mailbox.may_sleep() && !self.shared.stop.load(Ordering::SeqCst));
         match self.ring.borrow_mut().submit_and_wait(want) {
-            Ok(_) => {}
+            Ok(entries) => self.recorder.batch(entries),
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
             Err(e) => return Err(e),
         }
@@ -277,6 +284,9 @@ impl<'m> Worker<'m> {
         self.mailbox.take(&mut finished);
         events.extend(finished.drain(..).map(Event::Resume));
         self.reap(events);
+        let now = Moment::now();
+        self.reaped.set(now);
+        self.now.set(now);
         Ok(())
     }
 
@@ -287,7 +297,10 @@ impl<'m> Worker<'m> {
             let (tag, at) = Tag::read(cqe.user_data());
             let (slot, result) = (at as usize, cqe.result());
             match tag {
-                Tag::Request => events.push(Event::Request(slot, result)),
+                Tag::Request => {
+                    self.count(slot, result);
+                    events.push(Event::Request(slot, result));
+                }
                 Tag::Backing => {
                     if let Some(slot) = self.slots.get(slot) {
                         slot.result.set(Some(result));
@@ -300,6 +313,34 @@ impl<'m> Worker<'m> {
                 Tag::Look => self.look(at),
                 Tag::Mail | Tag::Quiet => {}
             }
+        }
+    }
+
+    /// Counts what was reaped in a slot, if it is a request.
+    fn count(&self, at: usize, result: i32) {
+        let from_queue = self.slots.get(at).is_some_and(|slot| matches!(slot.via.get(), Via::Queue(_)));
+        if result > 0 || from_queue && result == 0 {
+            self.recorder.began(0);
+        }
+    }
+
+    /// A slot's request is looked at for the first time.
+    pub fn begin(&self, slot: &Slot<'_>) {
+        slot.course.begin(self.reaped.get(), self.now.get());
+    }
+
+    /// The end of what a slot's request waits for is looked at.
+    pub fn resume(&self, at: usize) {
+        if let Some(slot) = self.slots.get(at) {
+            slot.course.resume(self.reaped.get(), self.now.get());
+        }
+    }
+
+    /// A slot's request has to wait.
+    pub fn leave(&self, at: usize) {
+        self.now.set(Moment::now());
+        if let Some(slot) = self.slots.get(at) {
+            slot.course.leave(self.now.get());
         }
     }
 
@@ -383,10 +424,7 @@ impl<'m> Worker<'m> {
     /// Sends a slot's answer.
     pub fn reply(&self, at: usize, answer: Answer<'m>) {
         let Some(slot) = self.slots.get(at) else { return };
-        if let Some(start) = slot.start.take() {
-            let (errno, moved) = (answer.reply.errno(), answer.reply.moved());
-            self.recorder.record(slot.kind.get(), start.elapsed(), errno, moved);
-        }
+        let (errno, moved) = (answer.reply.errno(), answer.reply.moved());
         match slot.via.get() {
             Via::Queue(qid) => {
                 self.commit(slot, at, qid, &answer.reply);
@@ -408,6 +446,8 @@ impl<'m> Worker<'m> {
             }
         }
         self.spread_releases();
+        self.now.set(Moment::now());
+        self.recorder.ended(&slot.course, self.now.get(), errno, moved);
     }
 
     fn replied(&self, at: usize, result: i32) {

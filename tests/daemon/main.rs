@@ -15,6 +15,7 @@ mod install;
 mod life;
 mod limits;
 mod mount8;
+mod observe;
 mod options;
 mod plain_user;
 mod reports;

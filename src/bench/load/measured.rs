@@ -102,7 +102,7 @@ impl Record {
         Measured {
             operations: self.operations,
             bytes: self.bytes,
-            errors: self.errors.into_iter().map(|(errno, count)| (Errno(errno).name().into_owned(), count)).collect(),
+            errors: self.errors.into_iter().map(|(errno, count)| (Errno(errno).name(), count)).collect(),
             seconds: elapsed.as_secs_f64(),
             latency: self.latency,
             wrong: self.wrong,

@@ -94,6 +94,12 @@ impl Workload {
         if loads.is_empty() { vec![Load::Closed { clients: 1 }] } else { loads }
     }
 
+    /// True if a cache between client and server may answer, since that is what is measured. Else each operation takes at
+    /// least one request.
+    pub fn may_be_cached(&self) -> bool {
+        self.caches() == Caches::Warm || self.spec.operation.as_ref().is_none_or(|op| op.get_ref().may_be_cached())
+    }
+
     /// Makes what it needs below the empty directory `dir`, scaled by `scale`.
     pub fn prepare(&self, dir: &Path, scale: f64, stop: &Stop) -> Result<Prepared, String> {
         Prepared::new(self, dir, scale, stop).map_err(|why| format!("{}: {why}", self.name))

@@ -350,6 +350,18 @@ impl Operation {
         given(&self.sync)
     }
 
+    /// Whether a cache that answers is part of what is measured. Read-ahead and write-back are such caches.
+    pub fn may_be_cached(&self) -> bool {
+        match self.call() {
+            Call::Getattr => !self.force(),
+            Call::Stat => !self.force() && !self.once(),
+            Call::LookupNegative => !self.once(),
+            Call::Read => self.how() != How::Direct && !(self.once() && self.pattern() == Pattern::Random),
+            Call::Write => self.how() != How::Direct && self.sync() == Sync::None,
+            _ => false,
+        }
+    }
+
     /// The part of requests that ask for what is there.
     pub fn hits(&self) -> f64 {
         self.hits.as_ref().map_or(0.9, |hits| *hits.get_ref())

@@ -1,0 +1,7 @@
+//! The `ptfs-bench` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ptfs::bench::main()
+}

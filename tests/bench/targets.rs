@@ -1,0 +1,108 @@
+//! What is measured, and what is told of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use crate::harness::{PTFS, Scratch, ptfs, until};
+
+#[test]
+fn the_backing_directory_ptfs_and_bindfs() {
+    let scratch = Scratch::new();
+    let found = scratch.run(
+        &[&ptfs("ptfs", ""), "bindfs=bindfs -f {src} {mnt}", "daemon=bindfs {src} {mnt}"],
+        &["--workload=getattr,create-write-unlink"],
+    );
+    assert_eq!(found.code, Some(0), "{}", found.said);
+    let names: Vec<&str> = found.results.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["native", "ptfs", "bindfs", "daemon"]);
+    for workload in ["getattr", "create-write-unlink"] {
+        for target in names {
+            found.assert_good(workload, target);
+            let cell = found.cell(workload, target);
+            assert_eq!(cell.rounds.len(), 2);
+            assert!(cell.rounds.iter().all(|round| round.client.user + round.client.system > 0.0));
+            let served = cell.rounds.iter().all(|round| round.server.is_some());
+            assert_eq!(served, target != "native", "{target}");
+        }
+    }
+    for server in found.results.cells.iter().flat_map(|cell| &cell.rounds).filter_map(|round| round.server.as_ref()) {
+        assert!(server.usage.user + server.usage.system > 0.0 && server.usage.voluntary > 0, "{server:?}");
+        assert!(server.memory > 100_000 && server.fds > 3, "{server:?}");
+    }
+    let facts = &found.results.targets[1];
+    assert_eq!(facts.filesystem, "fuse.ptfs");
+    assert!(facts.server.as_ref().is_some_and(|line| line.starts_with(PTFS)), "{facts:?}");
+}
+
+#[test]
+fn ptfs_tells_what_it_has_served() {
+    let scratch = Scratch::new();
+    let found = scratch.run(&[&ptfs("ptfs", "")], &["--workload=getattr"]);
+    let cell = found.cell("getattr", "ptfs");
+    for round in &cell.rounds {
+        let requests = round.server.as_ref().and_then(|server| server.requests.as_ref()).expect("ptfs tells");
+        let asked: u64 = ["GETATTR", "STATX"].iter().filter_map(|op| requests.get(*op)).sum();
+        assert!(asked >= round.operations, "{requests:?} for {}", round.operations);
+        assert!(asked < round.operations + 1000, "{requests:?} for {}", round.operations);
+    }
+    let cached = |warning: &&String| warning.contains("cache");
+    assert_eq!(cell.warnings.iter().find(cached), None);
+}
+
+#[test]
+fn a_cache_that_answers_instead_is_told() {
+    let scratch = Scratch::new();
+    // Opens and closes that never reach the server.
+    let found = scratch.run(&[&ptfs("ptfs", "--cache=always --no-open")], &["--workload=open-close"]);
+    found.assert_good("open-close", "ptfs");
+    let warnings = &found.cell("open-close", "ptfs").warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("a cache answered")), "{warnings:?}");
+    assert!(!found.cell("open-close", "native").warnings.iter().any(|warning| warning.contains("a cache")));
+}
+
+#[test]
+fn a_directory_of_somebody_else() {
+    let scratch = Scratch::new();
+    let (source, point) = (scratch.path("source"), scratch.path("point"));
+    fs::create_dir(&source).expect("new");
+    fs::create_dir(&point).expect("new");
+    fs::write(source.join("kept"), "kept").expect("new");
+    let mut daemon = Command::new(PTFS).arg(&source).arg(&point).spawn().expect("ptfs");
+    until("the mount", || point.join("kept").exists());
+    let target = format!("mine={}", point.display());
+    let found = scratch.run(&[&target], &["--workload=getattr", "--base=mine", &source.display().to_string()]);
+    let left: Vec<_> = fs::read_dir(&source).expect("ours").map(|entry| entry.expect("ours").file_name()).collect();
+    crate::harness::signal(daemon.id(), "TERM");
+    daemon.wait().expect("our child");
+    assert_eq!(found.code, Some(0), "{}", found.said);
+    assert_eq!(left, ["kept"]);
+    found.assert_good("getattr", "mine");
+    assert_eq!(found.results.base, "mine");
+    assert_eq!(found.results.targets[0].name, "mine");
+    // Found by what it holds, not by who has started it.
+    assert!(found.cell("getattr", "mine").rounds.iter().all(|round| round.server.is_some()));
+}
+
+#[test]
+fn every_kind_of_load() {
+    let scratch = Scratch::new();
+    let both = ["--workload=read-random-4k-direct", "--rate=2000", "--clients=2", "--depth=4"];
+    let found = scratch.run(&[&ptfs("ptfs", "")], &both);
+    assert_eq!(found.code, Some(0), "{}", found.said);
+    let loads: BTreeSet<String> = found.results.cells.iter().map(|cell| format!("{:?}", cell.load)).collect();
+    assert_eq!(loads.len(), 2, "{loads:?}");
+}
+
+#[test]
+fn cold_caches_are_cold() {
+    let scratch = Scratch::new();
+    let found = scratch.run(&[&ptfs("ptfs", "")], &["--workload=stat-cold", "--scale=0.02"]);
+    found.assert_good("stat-cold", "ptfs");
+    let cell = found.cell("stat-cold", "ptfs");
+    for round in &cell.rounds {
+        let requests = round.server.as_ref().and_then(|server| server.requests.as_ref()).expect("ptfs tells");
+        let lookups = requests.get("LOOKUP").copied().unwrap_or_default();
+        assert!(lookups * 100 >= round.operations * 95, "{requests:?} for {} operations", round.operations);
+    }
+}

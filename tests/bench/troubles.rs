@@ -1,0 +1,107 @@
+//! Mounts that lie, fail, hang and die: each is told, and keeps nobody else from being measured.
+
+use std::fs;
+use std::process::Command;
+
+use crate::harness::{PTFS, Scratch, ptfs, signal, until, wrongfs};
+
+#[test]
+fn wrong_bytes_and_sizes_are_told() {
+    let scratch = Scratch::new();
+    let program = wrongfs(scratch.path("").as_path());
+    let lying = |name: &str, lie: &str| format!("{name}={} -f -o source={{src}},{lie} {{mnt}}", program.display());
+    let targets = [lying("honest", "bytes=0"), lying("bytes", "bytes"), lying("size", "size")];
+    let targets = [targets[0].replace(",bytes=0", ""), targets[1].clone(), targets[2].clone()];
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let found = scratch.run(&targets, &["--workload=read-small"]);
+    assert_eq!(found.code, Some(1));
+    found.assert_good("read-small", "native");
+    found.assert_good("read-small", "honest");
+    let failure = found.failure("read-small", "bytes");
+    assert!(failure.starts_with("wrong answers: "), "{failure}");
+    assert!(!found.failure("read-small", "size").is_empty());
+    // Also where somebody looks on, at once.
+    assert!(found.said.contains("read-small on bytes: wrong answers"), "{}", found.said);
+}
+
+#[test]
+fn a_command_that_fails_stops_nobody_else() {
+    let scratch = Scratch::new();
+    let targets = [
+        "fails=echo no such luck: {mnt} >&2; exit 3",
+        "missing=no-such-program {src} {mnt}",
+        "idle=sleep 1000 # {mnt}",
+        &ptfs("ptfs", ""),
+    ];
+    let found = scratch.run(&targets, &["--workload=getattr,open-close", "--patience=2s"]);
+    assert_eq!(found.code, Some(1));
+    for workload in ["getattr", "open-close"] {
+        found.assert_good(workload, "native");
+        found.assert_good(workload, "ptfs");
+        let failure = found.failure(workload, "fails");
+        assert!(failure.contains("no such luck") && failure.contains("exit status: 3"), "{failure}");
+        assert!(found.failure(workload, "missing").contains("not found"));
+        assert!(found.failure(workload, "idle").contains("nothing was mounted within 2 s"));
+    }
+}
+
+#[test]
+fn a_server_that_dies_is_told_with_what_it_said() {
+    let scratch = Scratch::new();
+    let bench = &mut scratch.start(&[&ptfs("ptfs", "")], &["--workload=getattr", "--rounds=20"]);
+    bench.wait_for("getattr, 1 client: ptfs, round 1");
+    signal(scratch.server(PTFS), "KILL");
+    let status = bench.end();
+    scratch.assert_clean();
+    let found = scratch.outcome(status, bench);
+    assert_eq!(found.code, Some(1), "{}", found.said);
+    found.assert_good("getattr", "native");
+    assert_eq!(found.cell("getattr", "native").rounds.len(), 20);
+    let failure = found.failure("getattr", "ptfs");
+    assert!(failure.contains("ended meanwhile") || failure.contains("gone meanwhile"), "{failure}");
+}
+
+#[test]
+fn a_mount_that_hangs_is_given_up() {
+    let scratch = Scratch::new();
+    let arguments = ["--workload=getattr,open-close", "--rounds=20", "--patience=2s"];
+    let bench = &mut scratch.start(&[&ptfs("ptfs", "")], &arguments);
+    bench.wait_for("getattr, 1 client: ptfs, round 1");
+    signal(scratch.server(PTFS), "STOP");
+    let status = bench.end();
+    scratch.assert_clean();
+    let found = scratch.outcome(status, bench);
+    assert_eq!(found.code, Some(1), "{}", found.said);
+    found.assert_good("getattr", "native");
+    let failure = found.failure("getattr", "ptfs");
+    assert!(failure.contains("has not come back") || failure.contains("has not answered"), "{failure}");
+    // Mounted anew for the next workload, all is well again.
+    found.assert_good("open-close", "ptfs");
+}
+
+#[test]
+fn a_mount_of_somebody_else_that_hangs_is_left_alone() {
+    let scratch = Scratch::new();
+    let (source, point) = (scratch.path("source"), scratch.path("point"));
+    fs::create_dir(&source).expect("new");
+    fs::create_dir(&point).expect("new");
+    fs::write(source.join("kept"), "kept").expect("new");
+    let mut daemon = Command::new(PTFS).arg(&source).arg(&point).spawn().expect("ptfs");
+    until("the mount", || point.join("kept").exists());
+    let target = format!("mine={}", point.display());
+    let bench = &mut scratch.start(&[&target], &["--workload=getattr", "--rounds=20", "--patience=2s"]);
+    bench.wait_for("getattr, 1 client: mine, round 1");
+    signal(daemon.id(), "STOP");
+    let status = bench.end();
+    // What hangs there goes on once it can, and ends.
+    signal(daemon.id(), "CONT");
+    until("the mount to answer", || point.join("kept").exists());
+    scratch.assert_clean();
+    until("its directory to be removed", || fs::read_dir(&source).expect("ours").count() == 1);
+    signal(daemon.id(), "TERM");
+    daemon.wait().expect("our child");
+    let found = scratch.outcome(status, bench);
+    assert_eq!(found.code, Some(1), "{}", found.said);
+    found.assert_good("getattr", "native");
+    assert!(!found.failure("getattr", "mine").is_empty());
+}
