@@ -2,7 +2,9 @@
 //! answers [`std::io::ErrorKind::Unsupported`].
 
 pub mod adopt;
+pub mod depth;
 pub mod interrupts;
+pub mod load;
 pub mod mount;
 pub mod mountinfo;
 pub mod pages;

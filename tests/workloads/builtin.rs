@@ -53,7 +53,7 @@ fn run_all(workloads: impl Iterator<Item = Workload>) {
             let measured = load::run(&laid.prepared, load, Duration::from_millis(50), &Stop::new());
             let measured = measured.unwrap_or_else(|why| panic!("{name} {load:?}: {why}"));
             assert_eq!((&measured.wrong, &measured.errors), (&Vec::new(), &Default::default()), "{name} {load:?}");
-            assert!(measured.operations > 0, "{name} {load:?}: nothing was done");
+            assert!(measured.operations + measured.late > 0, "{name} {load:?}: nothing was done");
             assert_eq!(measured.latency.len(), measured.operations + measured.late, "{name} {load:?}");
             assert!(measured.seconds > 0.0 && measured.seconds < 600.0, "{name} {load:?}");
         }
@@ -73,4 +73,44 @@ fn jobs_run() {
     let jobs: Vec<Workload> = Workload::builtin().into_iter().filter(Workload::is_job).collect();
     assert!(jobs.len() >= 6);
     run_all(jobs.into_iter());
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_good() {
+    let text = include_str!("../../docs/workloads.md");
+    let examples: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        Workload::parse("example", example).expect(example);
+    }
+}
+
+#[test]
+fn the_documentation_has_every_key_and_kind() {
+    let text = include_str!("../../docs/workloads.md");
+    let expected = |toml: &str| {
+        let why = Workload::parse("x", toml).unwrap_err();
+        let (_, names) = why.split_once("expected ").expect("what there is");
+        names.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut names = Vec::new();
+    for faulty in [
+        "nothing = 1",
+        "[files]\nnothing = 1",
+        "[operation]\nnothing = 1",
+        "[job]\nnothing = 1",
+        "[operation]\nkind = \"nothing\"",
+        "caches = \"nothing\"",
+        "[operation]\nkind = \"read\"\nhow = \"nothing\"",
+        "[operation]\nkind = \"read\"\npattern = \"nothing\"",
+        "[operation]\nkind = \"write\"\nsync = \"nothing\"",
+        "[files]\ncontent = \"nothing\"",
+    ] {
+        names.extend(expected(faulty));
+    }
+    assert!(names.len() > 35, "{names:?}");
+    for name in names {
+        let documented = [format!("`{name}`"), format!("`\"{name}\"`"), format!("`[{name}]`")];
+        assert!(documented.iter().any(|form| text.contains(form)), "docs/workloads.md does not have {name}");
+    }
 }

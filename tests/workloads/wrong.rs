@@ -2,9 +2,8 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ptfs::bench::load::Measured;
 use ptfs::bench::result::Load;
@@ -33,6 +32,25 @@ fn shrink(laid: &Laid, size: u64) {
     OpenOptions::new().write(true).open(laid.path(FIRST)).and_then(|file| file.set_len(size)).expect("shrunk");
 }
 
+/// One round after another, until one says it: on a busy machine a round is short.
+#[track_caller]
+fn finds(laid: &Laid, load: Load, what: &str) {
+    patiently(|| laid.run(load, 50), what);
+}
+
+#[track_caller]
+fn patiently(mut round: impl FnMut() -> Measured, what: &str) {
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        let measured = round();
+        if measured.wrong.iter().any(|wrong| wrong.contains(what)) || Instant::now() > patience {
+            return says(&measured, what);
+        }
+    }
+}
+
+const ONE: Load = Load::Closed { clients: 1 };
+
 #[track_caller]
 fn says(measured: &Measured, what: &str) {
     assert!(measured.wrong.iter().any(|wrong| wrong.contains(what)), "no '{what}': {:?}", measured.wrong);
@@ -43,11 +61,11 @@ fn a_flipped_byte_is_found_by_every_way_of_reading() {
     for way in ["", "how = \"direct\"", "how = \"mmap\"", "pattern = \"sequential\""] {
         let laid = files(2, 16384, &format!("kind = \"read\"\nblock = 4096\n{way}"));
         flip(&laid, 8192 + 3);
-        says(&laid.one(100), "file 0 at byte 8192:");
+        finds(&laid, ONE, "file 0 at byte 8192:");
     }
     let laid = files(2, 16384, "kind = \"read-file\"");
     flip(&laid, 3);
-    says(&laid.one(100), "file 0 at byte 0:");
+    finds(&laid, ONE, "file 0 at byte 0:");
 }
 
 #[test]
@@ -55,14 +73,14 @@ fn a_flipped_byte_is_found_with_many_reads_in_flight() {
     let laid = files(2, 16384, "kind = \"read\"\nblock = 4096\nhow = \"direct\"");
     assert_eq!(laid.run(Load::Depth { depth: 4 }, 50).wrong, Vec::<String>::new());
     flip(&laid, 8192 + 3);
-    says(&laid.run(Load::Depth { depth: 4 }, 100), "file 0 at byte 8192:");
+    finds(&laid, Load::Depth { depth: 4 }, "file 0 at byte 8192:");
 }
 
 #[test]
 fn the_last_byte_of_a_block_is_found_by_the_sample() {
     let laid = files(1, 4096, "kind = \"read\"\nblock = 4096");
     flip(&laid, 4095);
-    says(&laid.one(100), "file 0 at byte 4088:");
+    finds(&laid, ONE, "file 0 at byte 4088:");
 }
 
 #[test]
@@ -89,11 +107,11 @@ fn a_wrong_size_is_found_by_stat_and_by_read() {
     for kind in ["getattr", "stat", "readdirplus", "read-file"] {
         let laid = files(2, 4096, &format!("kind = \"{kind}\""));
         shrink(&laid, 4095);
-        says(&laid.one(100), "file 0: its size is 4095 instead of 4096");
+        finds(&laid, ONE, "file 0: its size is 4095 instead of 4096");
     }
     let laid = files(2, 8192, "kind = \"read\"\nblock = 4096");
     shrink(&laid, 5000);
-    says(&laid.one(100), "file 0 at byte 4096: 904 bytes instead of 4096");
+    finds(&laid, ONE, "file 0 at byte 4096: 904 bytes instead of 4096");
 }
 
 #[test]
@@ -101,23 +119,14 @@ fn a_wrong_mode_is_found() {
     for way in ["kind = \"stat\"", "kind = \"getattr\"\nforce = true"] {
         let laid = files(2, 10, way);
         fs::set_permissions(laid.path(FIRST), Permissions::from_mode(0o600)).expect("chmod");
-        says(&laid.one(100), "file 0: its mode is 100600 instead of 100644");
+        finds(&laid, ONE, "file 0: its mode is 100600 instead of 100644");
     }
 }
 
 #[test]
 fn an_inode_number_that_changes_is_found() {
     let laid = files(1, 4096, "kind = \"stat\"");
-    let (file, copy) = (laid.path(FIRST), laid.path("work/copy"));
-    fs::copy(&file, &copy).expect("copied");
-    let measured = thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(Duration::from_millis(500));
-            fs::rename(&copy, &file).expect("replaced");
-        });
-        laid.one(3000)
-    });
-    says(&measured, "file 0: its inode number is ");
+    patiently(|| replaced_meanwhile(&laid, ONE), "file 0: its inode number is ");
 }
 
 #[test]
@@ -138,11 +147,11 @@ fn names_that_are_not_there_or_too_many_are_found() {
     for kind in ["readdir", "readdirplus"] {
         let laid = files(5, 0, &format!("kind = \"{kind}\""));
         fs::write(laid.path("tree/d00000/f0000009"), "").expect("another");
-        says(&laid.one(30), "d00000: lists \"f0000009\", which was never made");
+        finds(&laid, ONE, "d00000: lists \"f0000009\", which was never made");
         fs::rename(laid.path("tree/d00000/f0000009"), laid.path("tree/d00000/f0000003")).expect("renamed");
         assert_eq!(laid.one(30).wrong, Vec::<String>::new());
         fs::remove_file(laid.path("tree/d00000/f0000003")).expect("removed");
-        says(&laid.one(30), "d00000: does not list file 3");
+        finds(&laid, ONE, "d00000: does not list file 3");
     }
 }
 
@@ -152,7 +161,7 @@ fn what_was_never_made_is_not_found() {
     for n in 0..1000 {
         fs::write(laid.path(&format!("tree/absent-{n}")), "").expect("made");
     }
-    says(&laid.one(30), "found, but it was never made");
+    finds(&laid, ONE, "found, but it was never made");
 }
 
 #[test]
@@ -163,20 +172,16 @@ fn a_file_that_is_gone_is_an_error_by_name() {
     assert!(measured.errors["ENOENT"] > 0 && measured.operations == 0 && measured.latency.is_empty());
 }
 
-/// Another writer, until the round is over.
-fn with_scribbler(laid: &Laid, load: Load) -> Measured {
-    let over = AtomicBool::new(false);
+/// While clients write to the file that they have open, another takes its name.
+fn replaced_meanwhile(laid: &Laid, load: Load) -> Measured {
+    let (file, copy) = (laid.path(FIRST), laid.path("work/copy"));
+    fs::copy(&file, &copy).expect("copied");
     thread::scope(|scope| {
-        let scribbler = scope.spawn(|| {
-            let file = OpenOptions::new().write(true).open(laid.path(FIRST)).expect("the file");
-            while !over.load(Ordering::Relaxed) {
-                file.write_all_at(&[0; 65536], 0).expect("scribbled");
-            }
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(200));
+            fs::rename(&copy, &file).expect("replaced");
         });
-        let measured = laid.run(load, 300);
-        over.store(true, Ordering::Relaxed);
-        scribbler.join().expect("the scribbler");
-        measured
+        laid.run(load, 600)
     })
 }
 
@@ -184,18 +189,18 @@ fn with_scribbler(laid: &Laid, load: Load) -> Measured {
 fn writes_that_are_lost_are_found_when_they_are_read_back() {
     for way in ["", "how = \"mmap\"", "sync = \"data\""] {
         let laid = files(1, 65536, &format!("kind = \"write\"\nblock = 4096\n{way}"));
-        says(&with_scribbler(&laid, Load::Closed { clients: 2 }), "after a write: file 0 at byte ");
+        patiently(|| replaced_meanwhile(&laid, Load::Closed { clients: 2 }), "after a write: file 0 at byte ");
     }
     let laid = files(1, 65536, "kind = \"write\"\nblock = 4096");
-    says(&with_scribbler(&laid, Load::Depth { depth: 4 }), "after a write: file 0 at byte ");
+    patiently(|| replaced_meanwhile(&laid, Load::Depth { depth: 4 }), "after a write: file 0 at byte ");
 }
 
 #[test]
 fn a_store_that_loses_objects_is_found() {
     let laid = files(20, 4096, "kind = \"build-cache\"\nhits = 0.5");
     let directories = fs::read_dir(laid.path("tree")).expect("tree").map(|entry| entry.unwrap().path());
-    directories.take(1).for_each(|directory| fs::remove_dir_all(directory).expect("removed"));
-    says(&laid.run(Load::Closed { clients: 2 }, 200), "was stored, but is not there");
+    directories.for_each(|directory| fs::remove_dir_all(directory).expect("removed"));
+    finds(&laid, Load::Closed { clients: 2 }, "was stored, but is not there");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::threads::together;
 use crate::bench::stop::Stop;
 use crate::bench::workload::operation::{Clients, Operation};
 
-/// `clients` of `source` ask for `duration`. A request in flight at its end is waited for.
+/// `clients` of `source` ask for `duration`, and once at least. A request in flight at its end is waited for.
 pub fn run(source: &dyn Clients, clients: u32, duration: Duration, stop: &Stop) -> Result<Measured, String> {
     let (began, ended, record) = together(source, clients, |began, operation, record| {
         ask(operation, record, began + duration, stop);
@@ -18,12 +18,13 @@ pub fn run(source: &dyn Clients, clients: u32, duration: Duration, stop: &Stop) 
 fn ask(operation: &mut dyn Operation, record: &mut Record, end: Instant, stop: &Stop) {
     while !stop.is_set() && operation.next() {
         let began = Instant::now();
-        if began >= end {
-            break;
-        }
         let answer = operation.run();
-        if record.answered(began.elapsed(), answer) {
+        let ended = Instant::now();
+        if record.answered(ended - began, answer) {
             record.wrong_if(operation.check());
+        }
+        if ended >= end {
+            break;
         }
     }
 }

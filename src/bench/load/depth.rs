@@ -10,31 +10,37 @@ use crate::sys::depth::{self, Source};
 
 /// Keeps `depth` reads or writes in flight for `duration`.
 pub fn run(prepared: &Prepared, depth: u32, duration: Duration, stop: &Stop) -> Result<Measured, String> {
+    if depth == 0 {
+        return Err("a queue depth of 0: nothing would be asked".to_owned());
+    }
     let (files, transfers) = Transfers::new(prepared, depth)?;
     let block = transfers.block();
-    let began = Instant::now();
-    let asker = Asker { transfers, record: Record::new()?, end: began + duration, stop: stop.clone(), last: began };
+    let asker = Asker { transfers, record: Record::new()?, duration, stop: stop.clone(), times: None };
     let mut asker = depth::run(files, depth as usize, block, asker)
         .map_err(|error| format!("io_uring, which a queue depth needs: {error}"))?;
     for what in asker.transfers.finish() {
         asker.record.wrong(what);
     }
-    Ok(asker.record.measured(asker.last - began, 0))
+    let elapsed = asker.times.map_or(Duration::ZERO, |(began, ended)| ended - began);
+    Ok(asker.record.measured(elapsed, 0))
 }
 
 struct Asker {
     transfers: Transfers,
     record: Record,
-    end: Instant,
+    duration: Duration,
     stop: Stop,
-    last: Instant,
+    /// When the first was asked, and when the last was answered.
+    times: Option<(Instant, Instant)>,
 }
 
 impl Source for Asker {
     type Ticket = (Transfer, Instant);
 
     fn next(&mut self, buffer: &mut [u8]) -> Option<(depth::Transfer, Self::Ticket)> {
-        if self.stop.is_set() || Instant::now() >= self.end {
+        let now = Instant::now();
+        let (began, _) = *self.times.get_or_insert((now, now));
+        if self.stop.is_set() || now - began > self.duration {
             return None;
         }
         let transfer = self.transfers.next(buffer)?;
@@ -45,10 +51,13 @@ impl Source for Asker {
     }
 
     fn done(&mut self, (transfer, began): Self::Ticket, answer: io::Result<usize>, buffer: &[u8]) {
-        self.last = Instant::now();
+        let now = Instant::now();
+        if let Some((_, ended)) = &mut self.times {
+            *ended = now;
+        }
         self.transfers.landed(transfer);
         let bytes = answer.map_err(Into::into);
-        if self.record.answered(self.last - began, bytes.map(|bytes| bytes as u64))
+        if self.record.answered(now - began, bytes.map(|bytes| bytes as u64))
             && let Ok(bytes) = bytes
         {
             self.record.wrong_if(self.transfers.done(transfer, bytes, buffer));

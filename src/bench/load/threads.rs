@@ -62,6 +62,9 @@ pub fn together(
     clients: u32,
     work: impl Fn(Instant, &mut dyn Operation, &mut Record) + Sync,
 ) -> Result<(Instant, Instant, Record), String> {
+    if clients == 0 {
+        return Err("no clients: nobody would ask".to_owned());
+    }
     let mut operations = Vec::new();
     for number in 0..clients {
         operations.push((source.client(number, clients)?, Record::new()?));

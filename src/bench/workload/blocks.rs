@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 
 use rustix::fs::OFlags;
 
@@ -47,7 +46,7 @@ impl Blocks {
 fn order(prepared: &Prepared, blocks: Blocks, who: Who) -> Result<Order, String> {
     let operation = prepared.operation()?;
     let part = who.part(blocks.total);
-    if part.is_empty() {
+    if part.is_empty() && operation.call() == Call::Write {
         return Err(format!("there are {} blocks for {} clients", blocks.total, who.of));
     }
     let random = operation.pattern() == Pattern::Random;
@@ -74,17 +73,17 @@ fn open_flags(how: How, write: bool) -> Result<OFlags, String> {
     }
 }
 
-fn open_files(tree: &Tree, flags: OFlags) -> Result<Vec<OwnedFd>, String> {
+fn open_files(tree: &Tree, flags: OFlags) -> Result<Vec<File>, String> {
     let open = |number| {
         let file = tree.open_file(number, flags);
-        file.map_err(|errno| format!("cannot open {}: {errno}", tree.name(number).to_string_lossy()))
+        file.map(File::from).map_err(|errno| format!("cannot open {}: {errno}", tree.name(number).to_string_lossy()))
     };
     (0..tree.layout.count).map(open).collect()
 }
 
 /// By what way bytes go.
 enum Files {
-    Open(Vec<OwnedFd>),
+    Open(Vec<File>),
     Mapped(Vec<Mapping>),
 }
 
@@ -94,7 +93,7 @@ impl Files {
         if how != How::Mmap {
             return Ok(Files::Open(open));
         }
-        let map = |fd: OwnedFd| Mapping::new(&File::from(fd), tree.layout.size as usize, write);
+        let map = |file: File| Mapping::new(&file, tree.layout.size as usize, write);
         let maps = open.into_iter().map(map).collect::<io::Result<_>>();
         maps.map(Files::Mapped).map_err(|error| format!("cannot map a file: {error}"))
     }
@@ -115,10 +114,9 @@ impl Files {
         let put = rustix::io::pwrite(file, bytes, at.offset).map_err(super::tree::errno)?;
         match sync {
             Sync::None => Ok(()),
-            Sync::Data => rustix::fs::fdatasync(file),
-            Sync::Full => rustix::fs::fsync(file),
-        }
-        .map_err(super::tree::errno)?;
+            Sync::Data => file.sync_data(),
+            Sync::Full => file.sync_all(),
+        }?;
         Ok(put)
     }
 }
@@ -337,7 +335,7 @@ impl Transfers {
         let order = order(prepared, blocks, who)?;
         let written = Written::new(&mut prepared.random(who));
         let busy = HashSet::new();
-        Ok((files.into_iter().map(File::from).collect(), Transfers { tree, blocks, order, write, written, busy }))
+        Ok((files, Transfers { tree, blocks, order, write, written, busy }))
     }
 
     /// Bytes of each.

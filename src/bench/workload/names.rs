@@ -199,7 +199,7 @@ impl Readdir {
         if self.plus {
             let mut stats = std::mem::take(&mut self.stats);
             for name in self.names() {
-                stats.push(Tree::stat(fd.as_fd(), Some(name), false).map_err(|errno| raw(errno))?);
+                stats.push(Tree::stat(fd.as_fd(), Some(name), false).map_err(raw)?);
             }
             self.stats = stats;
         }

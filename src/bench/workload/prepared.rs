@@ -26,6 +26,8 @@ const PIECE: usize = 1 << 20;
 /// What scaling leaves of the count, and then of the size, if there was as much.
 const FEWEST: u64 = 16;
 const SMALLEST: u64 = 64 << 10;
+/// The same in blocks: there must be some for every client and every request in flight.
+const FEWEST_BLOCKS: u64 = 8;
 
 /// Which files there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Layout {
     pub fn scaled(files: &Files, scale: f64, block: u64) -> Layout {
         let count = shrink(files.count, scale, FEWEST);
         let left = scale * files.count as f64 / count.max(1) as f64;
-        let size = shrink(files.size.0, left, SMALLEST.max(block));
+        let size = shrink(files.size.0, left, SMALLEST.max(block * FEWEST_BLOCKS));
         let size = if block > 0 { size.next_multiple_of(block) } else { size };
         Layout { count, size: if left < 1.0 { size } else { files.size.0 }, per_directory: files.per_directory }
     }
@@ -99,12 +101,12 @@ impl Prepared {
     pub(super) fn new(workload: &Workload, dir: &Path, scale: f64, stop: &Stop) -> Result<Prepared, String> {
         let spec = workload.spec.clone();
         let block = spec.operation.as_ref().map_or(0, |op| op.get_ref().block() as u64);
-        let layout = Layout::scaled(&spec.files, scale, block);
+        let layout = Layout::scaled(spec.files.get_ref(), scale, block);
         let hashed = spec.operation.as_ref().is_some_and(|op| op.get_ref().call() == Call::BuildCache);
         let name = |number| if hashed { hashed_path(number) } else { layout.path(number) };
         let names = (0..layout.count).map(|number| CString::new(name(number)));
         let prepared = Prepared {
-            content: Content::new(seed(), spec.files.content == Kind::Text),
+            content: Content::new(seed(), spec.files.get_ref().content == Kind::Text),
             names: names.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
             dir: dir.to_path_buf(),
             layout,
@@ -182,7 +184,7 @@ mod tests {
         assert_eq!(scaled(1000, 4096, 0.1, 0), (100, 4096));
         assert_eq!(scaled(1000, 4096, 0.001, 0), (16, 4096));
         assert_eq!(scaled(4, 64 << 20, 0.5, 4096), (4, 32 << 20));
-        assert_eq!(scaled(4, 64 << 20, 0.000_001, 1 << 20), (4, 1 << 20));
+        assert_eq!(scaled(4, 64 << 20, 0.000_001, 1 << 20), (4, 8 << 20));
         assert_eq!(scaled(4, 1 << 20, 0.33, 4096).1 % 4096, 0);
         assert_eq!(scaled(10, 4096, 2.0, 0), (20, 4096));
         assert_eq!(scaled(0, 0, 0.01, 0), (0, 0));

@@ -21,8 +21,8 @@ pub struct Spec {
     pub clients: Vec<Spanned<u32>>,
     #[serde(default)]
     pub depth: Vec<Spanned<u32>>,
-    #[serde(default)]
-    pub files: Files,
+    #[serde(default = "no_files")]
+    pub files: Spanned<Files>,
     #[serde(default)]
     pub operation: Option<Spanned<Operation>>,
     #[serde(default)]
@@ -170,6 +170,10 @@ fn yes() -> bool {
     true
 }
 
+fn no_files() -> Spanned<Files> {
+    Spanned::new(0..0, Files::default())
+}
+
 /// No file is larger: what a mistyped unit would fill a disk with.
 const LARGEST: u64 = 1 << 40;
 /// A read or a write holds a buffer for each client and request.
@@ -212,8 +216,9 @@ fn check(spec: &Spec) -> Result<(), Fault> {
     }
 }
 
-fn check_files(files: &Files) -> Result<(), Fault> {
-    let fault = |why: &str| Err((0, format!("[files]: {why}")));
+fn check_files(files: &Spanned<Files>) -> Result<(), Fault> {
+    let (at, files) = (files.span().start, files.get_ref());
+    let fault = |why: &str| Err((at, format!("[files]: {why}")));
     if files.per_directory == 0 {
         return fault("'per-directory' is at least 1");
     }
@@ -235,7 +240,7 @@ fn check_operation(spec: &Spec, operation: &Spanned<Operation>) -> Result<(), Fa
             return Err((at, format!("'{key}' means nothing to this kind of operation")));
         }
     }
-    if call != Call::MkdirRenameRmdir && call != Call::LookupNegative && spec.files.count == 0 {
+    if call != Call::MkdirRenameRmdir && call != Call::LookupNegative && spec.files.get_ref().count == 0 {
         return Err((kind_at, "this kind of operation needs [files] with a 'count'".to_owned()));
     }
     if let Some(hits) = op.hits.as_ref().filter(|hits| !(0.0..=1.0).contains(hits.get_ref())) {
@@ -256,10 +261,10 @@ fn check_blocks(spec: &Spec, op: &Operation) -> Result<(), Fault> {
     if bytes == 0 || !bytes.is_multiple_of(512) || bytes > LARGEST_BLOCK {
         return Err((at, "'block' is a multiple of 512 and at most 64 MiB".to_owned()));
     }
-    if !spec.files.size.0.is_multiple_of(bytes) || spec.files.size.0 == 0 {
+    if !spec.files.get_ref().size.0.is_multiple_of(bytes) || spec.files.get_ref().size.0 == 0 {
         return Err((at, "the size of the files is not a multiple of 'block'".to_owned()));
     }
-    if spec.files.count > MOST_OPEN {
+    if spec.files.get_ref().count > MOST_OPEN {
         let why = format!("each client keeps all files open: 'count' is at most {MOST_OPEN}");
         return Err((op.kind.span().start, why));
     }
@@ -277,7 +282,7 @@ fn check_job(spec: &Spec, job: &Spanned<Job>) -> Result<(), Fault> {
     if job.get_ref().run.trim().is_empty() {
         return Err((at, "'run' is empty".to_owned()));
     }
-    if job.get_ref().copies.is_some() && spec.files.count == 0 {
+    if job.get_ref().copies.is_some() && spec.files.get_ref().count == 0 {
         return Err((at, "'copies' needs [files] with a 'count'".to_owned()));
     }
     Ok(())

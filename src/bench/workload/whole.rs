@@ -15,10 +15,10 @@ use crate::sys::load::Seen;
 type Client = Result<Box<dyn Operation>, String>;
 
 /// Reads until the buffer is full or the file ends.
-pub fn read_all(fd: &OwnedFd, buffer: &mut [u8], from: u64) -> rustix::io::Result<usize> {
+pub fn read_all(fd: impl AsFd, buffer: &mut [u8], from: u64) -> rustix::io::Result<usize> {
     let mut got = 0;
     while got < buffer.len() {
-        match rustix::io::pread(fd, &mut buffer[got..], from + got as u64)? {
+        match rustix::io::pread(&fd, &mut buffer[got..], from + got as u64)? {
             0 => break,
             n => got += n,
         }
