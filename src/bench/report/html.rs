@@ -27,7 +27,7 @@ pub fn html(results: &Results) -> String {
             "css" => out.push_str(STYLE),
             "js" => out.push_str(SCRIPT),
             "title" | "heading" => out.push_str(&escaped(&title(results))),
-            "facts" => out.push_str(&escaped(&facts(results))),
+            "facts" => out.push_str(&escaped(&summary::facts(results).join(" · "))),
             "base" => out.push_str(&escaped(&results.base)),
             "notes" => notes_of(&mut out, &notes::of_run(results)),
             "tables" => blocks.iter().for_each(|block| table(&mut out, results, block)),
@@ -77,18 +77,6 @@ fn json(value: &impl Serialize) -> String {
 fn title(results: &Results) -> String {
     let names: Vec<&str> = results.targets.iter().map(|target| target.name.as_str()).collect();
     format!("ptfs-bench: {}", names.join(", "))
-}
-
-fn facts(results: &Results) -> String {
-    let machine = &results.machine;
-    let facts = [
-        human::date(results.started),
-        machine.kernel.clone(),
-        machine.arch.clone(),
-        format!("{} CPUs ({})", machine.cpus, machine.cpu),
-        format!("{}iB of memory", human::bytes(machine.memory as f64)),
-    ];
-    facts.iter().filter(|fact| !fact.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" · ")
 }
 
 fn notes_of(out: &mut String, notes: &[Note]) {

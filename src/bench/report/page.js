@@ -16,7 +16,7 @@ function scaled(value, units) {
 }
 const time = (ns) => scaled(ns, [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']]);
 const number = (n) => scaled(n, [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, '']]);
-const ratio = (r) => r.toFixed(r < 0.1 ? 3 : r < 10 ? 2 : r < 100 ? 1 : 0);
+const ratio = (r) => r.toFixed(r < 0.01 ? 4 : r < 1 ? 3 : r < 10 ? 2 : r < 100 ? 1 : 0);
 // 0.001 is p99.9: no more digits than tell it from its neighbours.
 const percentile = (above) => {
   const digits = Math.max(0, Math.ceil(-Math.log10(above)) - 1);
@@ -175,7 +175,8 @@ function card(parent, title, small, draw) {
   };
   redraw();
   drawings.push(redraw);
-  new ResizeObserver(redraw).observe(figure);
+  // In a frame of its own: a new height would be one more change to the observer.
+  new ResizeObserver(() => requestAnimationFrame(redraw)).observe(figure);
 }
 function reveal(id) {
   const section = document.getElementById(id);
@@ -189,7 +190,8 @@ function frame(svg, x, y, formatX, formatY, box) {
   }
   for (const value of x.ticks(48)) {
     add(svg, 'path', { d: `M${x(value)} ${box.top}V${box.bottom}`, class: 'grid' });
-    add(svg, 'text', { x: x(value), y: box.bottom + 17, 'text-anchor': 'middle' }, formatX(value));
+    const label = add(svg, 'text', { x: x(value), y: box.bottom + 17, 'text-anchor': 'middle' }, formatX(value));
+    label.setAttribute('x', Math.min(x(value), box.right + 13 - label.getComputedTextLength() / 2));
   }
   add(svg, 'path', { d: `M${box.left} ${box.bottom}H${box.right}`, class: 'axis' });
 }

@@ -100,6 +100,20 @@ pub fn how(load: &Load) -> String {
     }
 }
 
+/// When and where it ran, as far as known.
+pub fn facts(results: &Results) -> Vec<String> {
+    let machine = &results.machine;
+    let mut facts = vec![
+        human::date(results.started),
+        machine.kernel.clone(),
+        machine.arch.clone(),
+        format!("{} CPUs ({})", machine.cpus, machine.cpu),
+        format!("{}iB of memory", human::bytes(machine.memory as f64)),
+    ];
+    facts.retain(|fact| !fact.is_empty());
+    facts
+}
+
 fn row(cell: &Cell, base: Option<&Cell>) -> Row {
     let rounds = &cell.rounds;
     let all = Distribution::of(rounds);
