@@ -16,11 +16,12 @@ pub fn bytes(bytes: f64) -> String {
     scaled(bytes, &[(KIB.powi(4), "T"), (KIB.powi(3), "G"), (KIB.powi(2), "M"), (KIB, "k"), (1.0, "")])
 }
 
-/// A ratio: `0.041`, `0.834`, `12.4`, `310`.
+/// A ratio: `0.0412`, `0.834`, `12.4`, `310`.
 pub fn ratio(value: f64) -> String {
     match value {
-        0.0..0.01 => format!("{value:.4}"),
-        0.01..1.0 => format!("{value:.3}"),
+        0.0..0.01 => format!("{value:.5}"),
+        0.01..0.1 => format!("{value:.4}"),
+        0.1..1.0 => format!("{value:.3}"),
         1.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!([0.31, 3.14159, 99.96].map(number), ["0.310", "3.14", "100"]);
         assert_eq!([640.0, 12_345.0, 999_600.0, 2.51e9].map(duration), ["640ns", "12.3µs", "1.00ms", "2.51s"]);
         assert_eq!([512.0, 4096.0, 12.9e6].map(bytes), ["512", "4.00k", "12.3M"]);
-        assert_eq!([0.0412, 0.834, 12.42, 310.2].map(ratio), ["0.041", "0.834", "12.4", "310"]);
+        assert_eq!([0.0412, 0.834, 12.42, 310.2].map(ratio), ["0.0412", "0.834", "12.4", "310"]);
         assert_eq!([0.9, 1.0, 1.234].map(change), ["-10.0 %", "+0.0 %", "+23.4 %"]);
     }
 

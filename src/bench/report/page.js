@@ -16,7 +16,7 @@ function scaled(value, units) {
 }
 const time = (ns) => scaled(ns, [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']]);
 const number = (n) => scaled(n, [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, '']]);
-const ratio = (r) => r.toFixed(r < 0.01 ? 4 : r < 1 ? 3 : r < 10 ? 2 : r < 100 ? 1 : 0);
+const ratio = (r) => r.toFixed(r < 0.01 ? 5 : r < 0.1 ? 4 : r < 1 ? 3 : r < 10 ? 2 : r < 100 ? 1 : 0);
 // 0.001 is p99.9: no more digits than tell it from its neighbours.
 const percentile = (above) => {
   const digits = Math.max(0, Math.ceil(-Math.log10(above)) - 1);
@@ -369,8 +369,8 @@ save();
 if (blocks.some((block) => block.rows.some((row) => row.ratio !== null))) {
   const plots = reveal('bars').querySelector('.plots');
   plots.classList.add('wide');
-  bars(plots, 'Rate', `as part of ${results.base}'s; to the right is better`, 'rate');
-  bars(plots, 'Median latency at the same rate', `as part of ${results.base}'s; to the left is better`, 'latency');
+  bars(plots, 'Rate', `as part of ${results.base}'s: the shorter the bar, the nearer to it; to the right is better`, 'rate');
+  bars(plots, 'Median latency at the same rate', `as multiple of ${results.base}'s: the shorter the bar, the nearer to it; to the left is better`, 'latency');
 }
 sweeps();
 if (blocks.some((block) => block.rows.some((row) => row.curve.length))) curves(reveal('curves').querySelector('.plots'));
