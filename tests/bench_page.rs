@@ -165,7 +165,7 @@ fn everything_is_drawn_and_nothing_goes_wrong() {
         assert_eq!((number(&found["sweepLines"]), number(&found["sweepPoints"])), (8.0, 20.0));
         assert_eq!(found["badPaths"], 0, "a path with NaN in it");
         let notes = found["notes"].as_array().unwrap();
-        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert_eq!(notes.len(), 4, "{notes:?}");
     }
 }
 

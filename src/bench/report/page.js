@@ -16,6 +16,8 @@ function scaled(value, units) {
 }
 const time = (ns) => scaled(ns, [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']]);
 const number = (n) => scaled(n, [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, '']]);
+// 10.0µs is 10µs where it was not measured but chosen.
+const round = (text) => text.replace(/\.0+(?=\D|$)|(\.\d*?)0+(?=\D|$)/, '$1');
 const ratio = (r) => r.toFixed(r < 0.01 ? 5 : r < 0.1 ? 4 : r < 1 ? 3 : r < 10 ? 2 : r < 100 ? 1 : 0);
 // 0.001 is p99.9: no more digits than tell it from its neighbours.
 const percentile = (above) => {
@@ -159,7 +161,6 @@ function closest(stops, distance) {
 }
 
 // A card that is drawn anew when its width changes.
-const drawings = [];
 function card(parent, title, small, draw) {
   const figure = add(parent, 'figure', { class: 'card' });
   const heading = add(figure, 'h3', {}, title);
@@ -171,10 +172,12 @@ function card(parent, title, small, draw) {
     if (!width || width === drawn) return;
     drawn = width;
     svg.replaceChildren();
-    svg.setAttribute('height', draw(svg, width));
+    const height = draw(svg, width);
+    svg.setAttribute('height', height);
+    // Paper has another width, on which nothing is drawn anew.
+    svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   };
   redraw();
-  drawings.push(redraw);
   // In a frame of its own: a new height would be one more change to the observer.
   new ResizeObserver(() => requestAnimationFrame(redraw)).observe(figure);
 }
@@ -186,11 +189,11 @@ function reveal(id) {
 function frame(svg, x, y, formatX, formatY, box) {
   for (const value of y.ticks(26)) {
     add(svg, 'path', { d: `M${box.left} ${y(value)}H${box.right}`, class: 'grid' });
-    add(svg, 'text', { x: box.left - 7, y: y(value) + 4, 'text-anchor': 'end' }, formatY(value));
+    add(svg, 'text', { x: box.left - 7, y: y(value) + 4, 'text-anchor': 'end' }, round(formatY(value)));
   }
   for (const value of x.ticks(48)) {
     add(svg, 'path', { d: `M${x(value)} ${box.top}V${box.bottom}`, class: 'grid' });
-    const label = add(svg, 'text', { x: x(value), y: box.bottom + 17, 'text-anchor': 'middle' }, formatX(value));
+    const label = add(svg, 'text', { x: x(value), y: box.bottom + 17, 'text-anchor': 'middle' }, round(formatX(value)));
     label.setAttribute('x', Math.min(x(value), box.right + 13 - label.getComputedTextLength() / 2));
   }
   add(svg, 'path', { d: `M${box.left} ${box.bottom}H${box.right}`, class: 'axis' });
@@ -374,5 +377,3 @@ if (blocks.some((block) => block.rows.some((row) => row.ratio !== null))) {
 }
 sweeps();
 if (blocks.some((block) => block.rows.some((row) => row.curve.length))) curves(reveal('curves').querySelector('.plots'));
-// Paper has another width than the screen.
-addEventListener('beforeprint', () => drawings.forEach((redraw) => redraw()));
