@@ -12,6 +12,8 @@ use ptfs::bench::result::{Cell, Load, Machine, Results, Round, SCHEMA, Server, T
 pub struct Scatter {
     /// From round to round.
     pub rounds: f64,
+    /// Workloads differ in that: some scatter a third of `rounds`, some three times as much.
+    pub uneven: bool,
     /// From run to run, for each workload and target by itself.
     pub runs: f64,
     /// How often a round is disturbed and takes 1.5 times as long.
@@ -52,14 +54,15 @@ pub fn run(
     factor: impl Fn(&str, &str) -> f64,
 ) -> Results {
     let mut cells = Vec::new();
-    for (workload, usual) in WORKLOADS {
+    for (index, (workload, usual)) in WORKLOADS.into_iter().enumerate() {
+        let uneven = if scatter.uneven { [1.0, 0.3, 1.0, 3.0][index % 4] } else { 1.0 };
         for load in LOADS {
             for (place, target) in targets.iter().enumerate() {
                 let typical = (usual + 12_000.0 * place as f64) * factor(workload, target);
                 let typical = typical * (scatter.runs * normal(random)).exp();
                 let rounds = (0..rounds).map(|_| {
                     let disturbed = if random.unit() < scatter.disturbed { 1.5 } else { 1.0 };
-                    let typical = typical * disturbed * (scatter.rounds * normal(random)).exp();
+                    let typical = typical * disturbed * (scatter.rounds * uneven * normal(random)).exp();
                     round(random, typical, load, place > 0)
                 });
                 cells.push(cell(workload, target, load, rounds.collect()));
@@ -83,14 +86,17 @@ pub fn cell(workload: &str, target: &str, load: Load, rounds: Vec<Round>) -> Cel
     Cell { workload, target, load, rounds, failure: None, warnings: Vec::new() }
 }
 
-/// Half a second or so of operations that take `typical` ns, one in 200 of them several times that.
+/// Samples in a round, and how many different ones are drawn for them.
+const SAMPLES: u64 = 2000;
+const DRAWN: u64 = 50;
+
+/// Half a second or so of operations that take `typical` ns, one in 50 of them several times that.
 pub fn round(random: &mut Random, typical: f64, load: Load, served: bool) -> Round {
-    let samples = 2000;
     let mut latency: BTreeMap<u64, u64> = BTreeMap::new();
-    for n in 0..200 {
+    for n in 0..DRAWN {
         let spread = (0.2 * normal(random)).exp();
         let tail = if n == 0 { 5.0 } else { 1.0 };
-        *latency.entry(rounded(typical * spread * tail)).or_default() += samples / 200;
+        *latency.entry(rounded(typical * spread * tail)).or_default() += SAMPLES / DRAWN;
     }
     let rate = match load {
         Load::Open { rate, .. } => rate,

@@ -5,6 +5,15 @@ pub fn number(value: f64) -> String {
     scaled(value, &[(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")])
 }
 
+/// A number that was chosen, not measured: `2k`, `12.5k`.
+pub fn chosen(value: f64) -> String {
+    let text = number(value);
+    let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    format!("{digits}{unit}")
+}
+
 /// `640ns`, `12.3µs`, `1.20ms`, `2.51s`.
 pub fn duration(nanoseconds: f64) -> String {
     scaled(nanoseconds, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")])
@@ -16,11 +25,13 @@ pub fn bytes(bytes: f64) -> String {
     scaled(bytes, &[(KIB.powi(4), "T"), (KIB.powi(3), "G"), (KIB.powi(2), "M"), (KIB, "k"), (1.0, "")])
 }
 
-/// A ratio: `0.0412`, `0.83`, `12.4`, `310`.
+/// A ratio: `0.0412`, `0.834`, `12.4`, `310`.
 pub fn ratio(value: f64) -> String {
     match value {
-        0.0..0.1 => format!("{value:.3}"),
-        0.1..10.0 => format!("{value:.2}"),
+        0.0..0.01 => format!("{value:.5}"),
+        0.01..0.1 => format!("{value:.4}"),
+        0.1..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
@@ -85,10 +96,11 @@ mod tests {
             [0.0, 7.0, 812.0, 999.6, 31_000.0, 4_021_000.0].map(number),
             ["0", "7", "812", "1.00k", "31.0k", "4.02M"]
         );
-        assert_eq!([0.31, 3.14159, 99.96].map(number), ["0.310", "3.14", "100"]);
+        assert_eq!([0.31, 3.456, 99.96].map(number), ["0.310", "3.46", "100"]);
+        assert_eq!([2000.0, 12_500.0, 100.0, 0.5].map(chosen), ["2k", "12.5k", "100", "0.5"]);
         assert_eq!([640.0, 12_345.0, 999_600.0, 2.51e9].map(duration), ["640ns", "12.3µs", "1.00ms", "2.51s"]);
         assert_eq!([512.0, 4096.0, 12.9e6].map(bytes), ["512", "4.00k", "12.3M"]);
-        assert_eq!([0.0412, 0.834, 12.42, 310.2].map(ratio), ["0.041", "0.83", "12.4", "310"]);
+        assert_eq!([0.0412, 0.834, 12.42, 310.2].map(ratio), ["0.0412", "0.834", "12.4", "310"]);
         assert_eq!([0.9, 1.0, 1.234].map(change), ["-10.0 %", "+0.0 %", "+23.4 %"]);
     }
 

@@ -7,6 +7,7 @@ mod csv;
 mod fixture;
 mod grid;
 mod hgrm;
+mod html;
 mod human;
 mod notes;
 pub mod stats;
@@ -15,9 +16,5 @@ mod table;
 
 pub use csv::csv;
 pub use hgrm::write_hgrm;
+pub use html::html;
 pub use table::table;
-
-/// A page that needs no network.
-pub fn html(_results: &super::result::Results) -> String {
-    String::new()
-}

@@ -51,7 +51,15 @@ pub fn of_run(results: &Results) -> Vec<Note> {
     let interrupted = results
         .interrupted
         .then(|| Note { kind: Kind::Failure, text: "interrupted: this is what was measured until then".to_owned() });
-    interrupted.into_iter().chain(results.warnings.iter().map(warning)).collect()
+    interrupted.into_iter().chain(failed(results)).chain(results.warnings.iter().map(warning)).collect()
+}
+
+/// `2 of 40 cells failed: untar on bindfs, cargo on bindfs`.
+fn failed(results: &Results) -> Option<Note> {
+    let failed = results.cells.iter().filter(|cell| cell.failure.is_some());
+    let names: Vec<String> = failed.map(|cell| format!("{} on {}", cell.workload, cell.target)).collect();
+    let text = format!("{} of {} cells failed: {}", names.len(), results.cells.len(), names.join(", "));
+    (!names.is_empty()).then_some(Note { kind: Kind::Failure, text })
 }
 
 fn of_cell(cell: &Cell) -> Vec<(Kind, String)> {
@@ -95,10 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_run_says_so() {
+    fn failures_and_interruptions_are_said_of_the_run_too() {
         let mut results = fixture::results();
-        assert_eq!(of_run(&results).len(), 1);
+        assert_eq!(of_run(&results)[0].text, "1 of 6 cells failed: monorepo on ptfs");
+        assert_eq!(of_run(&results).len(), 2);
         results.interrupted = true;
+        assert!(of_run(&results)[0].text.starts_with("interrupted"));
         assert_eq!(of_run(&results)[0].kind, Kind::Failure);
     }
 }

@@ -94,10 +94,24 @@ pub fn how(load: &Load) -> String {
     let clients = |n: u32| if n == 1 { "1 client".to_owned() } else { format!("{n} clients") };
     match *load {
         Load::Closed { clients: n } => format!("closed loop, {}", clients(n)),
-        Load::Open { clients: n, rate } => format!("open loop, {}/s, {}", human::number(rate), clients(n)),
+        Load::Open { clients: n, rate } => format!("open loop, {}/s, {}", human::chosen(rate), clients(n)),
         Load::Depth { depth } => format!("io_uring, {depth} in flight"),
         Load::Job => "whole job".to_owned(),
     }
+}
+
+/// When and where it ran, as far as known.
+pub fn facts(results: &Results) -> Vec<String> {
+    let machine = &results.machine;
+    let mut facts = vec![
+        human::date(results.started),
+        machine.kernel.clone(),
+        machine.arch.clone(),
+        format!("{} CPUs ({})", machine.cpus, machine.cpu),
+        format!("{}iB of memory", human::bytes(machine.memory as f64)),
+    ];
+    facts.retain(|fact| !fact.is_empty());
+    facts
 }
 
 fn row(cell: &Cell, base: Option<&Cell>) -> Row {
@@ -188,7 +202,7 @@ mod tests {
         let names: Vec<_> = blocks.iter().map(|block| (block.workload.as_str(), block.rows.len())).collect();
         assert_eq!(names, [("getattr", 2), ("getattr", 2), ("monorepo", 2)]);
         assert_eq!(blocks[0].how, "closed loop, 1 client");
-        assert_eq!(blocks[1].how, "open loop, 10.0k/s, 2 clients");
+        assert_eq!(blocks[1].how, "open loop, 10k/s, 2 clients");
         assert_eq!((blocks[0].measure, blocks[1].measure), (Measure::Rate, Measure::Latency));
     }
 

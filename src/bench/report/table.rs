@@ -34,17 +34,8 @@ pub fn table(results: &Results, colour: bool) -> String {
 }
 
 fn heading(results: &Results, paint: Paint) -> String {
-    let machine = &results.machine;
-    let facts = [
-        human::date(results.started),
-        machine.kernel.clone(),
-        machine.arch.clone(),
-        format!("{} CPUs ({})", machine.cpus, machine.cpu),
-        format!("{}iB of memory", human::bytes(machine.memory as f64)),
-    ];
-    let known = facts.iter().filter(|fact| !fact.is_empty()).map(|fact| printable(fact));
     let mut out = String::new();
-    for line in wrapped(&known.collect::<Vec<_>>().join(" · "), WIDTH) {
+    for line in wrapped(&printable(&summary::facts(results).join(" · ")), WIDTH) {
         out.push_str(&paint.dim(&line));
         out.push('\n');
     }
@@ -122,7 +113,7 @@ mod tests {
         let native = &lines[start + 3];
         assert_eq!(native[..6], ["native", "80.0k", "10.0µs", "10.0µs", "10.0µs", "20.0µs"], "{text}");
         let ptfs = &lines[start + 4];
-        assert_eq!(ptfs[..7], ["ptfs", "20.0k", "40.0µs", "40.0µs", "40.0µs", "90.0µs", "0.26"], "{text}");
+        assert_eq!(ptfs[..7], ["ptfs", "20.0k", "40.0µs", "40.0µs", "40.0µs", "90.0µs", "0.260"], "{text}");
         assert_eq!(ptfs[8..], ["13.6µs", "9.09µs", "1.14", "1.00", "9.00M", "12"], "{text}");
     }
 

@@ -5,14 +5,14 @@
 //!
 //! - Everything is computed on logarithms of the figures, on which noise is about as large for 300 ns as for 3 s. The
 //!   change of a figure is the difference of the means of its rounds.
-//! - **Noise between rounds** is their variance in both runs.
+//! - **Noise between rounds** is their variance in both runs. Of few rounds some agree by chance, so it is shrunk towards
+//!   what is usual for the target.
 //! - **Noise between runs** cannot be seen from one cell. The base (`native`) has not been changed, so what its cells did
 //!   from run to run is that noise. A little is always assumed: two runs are never the same.
 //! - If all of the base moved in one direction, the machine did, and all changes are measured from there. If the base
 //!   moved in one cell, other targets must have changed there not only by themselves but also in ratio to it, round by
 //!   round.
-//! - Student's t says how likely a change is by chance (Welch's, with the degrees of freedom of all variances added up).
-//!   With as many chances as there are figures some come true, so Holm's method keeps the likelihood of any false finding
+//! - Student's t says how likely a change is by chance. With as many chances as there are figures some come true, so Holm's method keeps the likelihood of any false finding
 //!   below 5 %. Permutations of rounds would assume less, but of five rounds and five there are 252, and one of 252 is
 //!   no rare thing among 70 cells.
 //!
@@ -27,10 +27,12 @@ use std::collections::HashMap;
 use super::summary;
 use crate::bench::result::{Cell, Results};
 
-use figure::{Estimate, Figure, Noise};
+use figure::{Estimate, Figure, Noise, Rounds, Usual};
 
 /// The likelihood that anything is found where nothing has changed.
 const FALSE_FINDINGS: f64 = 0.05;
+/// What is asked for that: noise that is itself estimated makes some likelihoods look smaller than they are.
+const ASKED: f64 = FALSE_FINDINGS / 2.0;
 /// A cell of the base moved if chance does that this rarely.
 const BASE_MOVED: f64 = 0.05;
 
@@ -95,89 +97,140 @@ impl Comparison {
 
 /// Compares two runs. `threshold` is the part of a figure (0.05 for 5 %) by which it may get worse.
 pub fn compare(old: &Results, new: &Results, threshold: f64) -> Comparison {
-    let pairs: Vec<Pair> =
-        new.cells.iter().filter_map(|cell| Some(Pair { old: same(old, cell)?, new: cell })).collect();
+    let common: Vec<(&Cell, &Cell)> = new.cells.iter().filter_map(|cell| Some((same(old, cell)?, cell))).collect();
+    // Where the base is another, nothing is measured by the same in both runs.
+    let base = (old.base == new.base).then_some(new.base.as_str());
     let (mut changes, mut noises) = (Vec::new(), Vec::new());
     for figure in Figure::ALL {
-        let is_base = |pair: &Pair| old.base == new.base && pair.new.target == new.base;
-        let rulers: Vec<Estimate> =
-            pairs.iter().filter(|pair| is_base(pair)).filter_map(|pair| pair.estimate(figure)).collect();
-        let noise = Noise::of(&rulers);
-        let base = |pair: &Pair| pairs.iter().find(|base| is_base(base) && base.stands_beside(pair));
-        let found = pairs.iter().filter_map(|pair| pair.change(figure, &noise, base(pair)));
-        let before = changes.len();
-        changes.extend(found);
-        if changes.len() > before {
-            noises.push((figure, noise));
+        let pairs: Vec<Pair> = common.iter().filter_map(|&(old, new)| Pair::new(old, new, figure)).collect();
+        if !pairs.is_empty() {
+            let field = Field::new(figure, pairs, base);
+            changes.extend(field.pairs.iter().filter_map(|pair| field.change(pair)));
+            noises.push((figure, field.noise));
         }
     }
     judge(&mut changes, threshold);
     in_order_of(new, &mut changes);
-    let broken = pairs.iter().filter_map(Pair::broken).collect();
+    let broken = common.iter().filter_map(|(old, new)| broken(old, new)).collect();
     Comparison { threshold, base: new.base.clone(), changes, noises, broken, notes: notes(old, new) }
 }
 
 /// The cell of `results` that measured the same as `cell`.
 fn same<'a>(results: &'a Results, cell: &Cell) -> Option<&'a Cell> {
-    let key = |cell: &Cell| (cell.workload.clone(), cell.target.clone(), cell.load);
-    results.cells.iter().find(|other| key(other) == key(cell))
+    let is_same =
+        |other: &&Cell| other.load == cell.load && (&other.workload, &other.target) == (&cell.workload, &cell.target);
+    results.cells.iter().find(is_same)
 }
 
-/// One cell in both runs.
-#[derive(Clone, Copy)]
+/// One figure of one cell in both runs: its logarithm in each round that has it.
 struct Pair<'a> {
-    old: &'a Cell,
-    new: &'a Cell,
+    cell: &'a Cell,
+    old: Vec<Option<f64>>,
+    new: Vec<Option<f64>>,
 }
 
-impl Pair<'_> {
-    fn stands_beside(&self, other: &Pair) -> bool {
-        self.new.workload == other.new.workload && self.new.load == other.new.load
+impl<'a> Pair<'a> {
+    /// Nothing if either run lacks the figure.
+    fn new(old: &Cell, new: &'a Cell, figure: Figure) -> Option<Pair<'a>> {
+        let pair = Pair { cell: new, old: figure.logarithms(old), new: figure.logarithms(new) };
+        let some = |rounds: &[Option<f64>]| rounds.iter().any(Option::is_some);
+        (some(&pair.old) && some(&pair.new)).then_some(pair)
     }
 
-    fn estimate(&self, figure: Figure) -> Option<Estimate> {
-        let known = |cell| figure.logarithms(cell).into_iter().flatten().collect::<Vec<f64>>();
-        Estimate::between(&known(self.old), &known(self.new))
+    fn rounds(&self) -> Rounds {
+        let known = |rounds: &[Option<f64>]| rounds.iter().copied().flatten().collect();
+        Rounds { old: known(&self.old), new: known(&self.new) }
     }
 
-    /// Of the ratio to `base`, round by round.
-    fn estimate_to(&self, base: &Pair, figure: Figure) -> Option<Estimate> {
-        let ratios = |cell, base| {
-            let rounds = figure.logarithms(cell).into_iter().zip(figure.logarithms(base));
-            rounds.filter_map(|(cell, base)| Some(cell? - base?)).collect::<Vec<f64>>()
+    /// The ratios to `base`, round by round.
+    fn ratios(&self, base: &Pair) -> Rounds {
+        let known = |rounds: &[Option<f64>], base: &[Option<f64>]| {
+            rounds.iter().zip(base).filter_map(|(round, base)| Some((*round)? - (*base)?)).collect()
         };
-        Estimate::between(&ratios(self.old, base.old), &ratios(self.new, base.new))
+        Rounds { old: known(&self.old, &base.old), new: known(&self.new, &base.new) }
+    }
+}
+
+/// All pairs of a figure, with what can be learnt from them together.
+struct Field<'a> {
+    figure: Figure,
+    pairs: Vec<Pair<'a>>,
+    base: Option<&'a str>,
+    noise: Noise,
+    /// How much rounds scatter, and their ratios to the base, for each target.
+    usual: HashMap<&'a str, (Usual, Usual)>,
+}
+
+impl<'a> Field<'a> {
+    fn new(figure: Figure, pairs: Vec<Pair<'a>>, base: Option<&'a str>) -> Field<'a> {
+        let noise = Noise::of(&[]);
+        let mut field = Field { figure, pairs, base, noise, usual: HashMap::new() };
+        for target in field.pairs.iter().map(|pair| pair.cell.target.as_str()) {
+            if !field.usual.contains_key(target) {
+                let of_target = || field.pairs.iter().filter(|pair| pair.cell.target == target);
+                let ratios = of_target().filter_map(|pair| Some(pair.ratios(field.ruler(pair)?)));
+                let usual = (Usual::of(of_target().map(Pair::rounds)), Usual::of(ratios));
+                field.usual.insert(target, usual);
+            }
+        }
+        let of_base = field.pairs.iter().filter(|pair| field.is_base(pair));
+        let rulers: Vec<Estimate> = of_base.filter_map(|pair| field.between_rounds(pair)).collect();
+        field.noise = Noise::of(&rulers);
+        field
     }
 
-    /// Nothing if either side lacks the figure. `base` is that beside this one, and may be this one.
-    fn change(&self, figure: Figure, noise: &Noise, base: Option<&Pair>) -> Option<Change> {
-        let typical = |cell| {
-            let known: Vec<f64> = figure.logarithms(cell).into_iter().flatten().collect();
-            super::stats::median(&known).map(f64::exp)
-        };
-        let (old, new) = (typical(self.old)?, typical(self.new)?);
-        let corrected =
-            |pair: &Pair| Some(pair.estimate(figure)?.corrected(noise.drift, noise.variance, noise.freedom));
-        let is_base = base.is_some_and(|base| base.new.target == self.new.target);
-        let effect = corrected(self);
-        // Two cells have moved between runs, each for itself.
-        let to_base = base
-            .filter(|_| !is_base)
-            .and_then(|base| Some(self.estimate_to(base, figure)?.corrected(0.0, 2.0 * noise.variance, noise.freedom)));
-        let base_moved = base.and_then(corrected).is_some_and(|base| base.likelihood() < BASE_MOVED);
+    fn is_base(&self, pair: &Pair) -> bool {
+        self.base == Some(&pair.cell.target)
+    }
+
+    /// The base's under the same workload and load.
+    fn ruler(&self, pair: &Pair) -> Option<&Pair<'a>> {
+        let beside = |other: &&Pair| (&other.cell.workload, other.cell.load) == (&pair.cell.workload, pair.cell.load);
+        self.pairs.iter().filter(|other| self.is_base(other)).find(beside)
+    }
+
+    fn usual(&self, pair: &Pair) -> (Usual, Usual) {
+        self.usual.get(pair.cell.target.as_str()).copied().unwrap_or_default()
+    }
+
+    /// How `pair` changed, unsure by the noise between rounds only.
+    fn between_rounds(&self, pair: &Pair) -> Option<Estimate> {
+        Estimate::between(&pair.rounds(), self.usual(pair).0)
+    }
+
+    /// How `pair` changed, once what the machine did is taken out.
+    fn effect(&self, pair: &Pair) -> Option<Estimate> {
+        Some(self.between_rounds(pair)?.within(&self.noise, self.noise.drift, 1.0))
+    }
+
+    /// How its ratio to `ruler` changed. Each of the two has moved between runs by itself.
+    fn to_base(&self, pair: &Pair, ruler: &Pair) -> Option<Estimate> {
+        Some(Estimate::between(&pair.ratios(ruler), self.usual(pair).1)?.within(&self.noise, (0.0, 0.0), 2.0))
+    }
+
+    fn change(&self, pair: &Pair) -> Option<Change> {
+        let typical = |rounds: &[f64]| super::stats::median(rounds).map(f64::exp);
+        let Rounds { old, new } = pair.rounds();
+        let (effect, ruler) = (self.effect(pair), self.ruler(pair));
         let verdict = match effect {
-            _ if is_base => Verdict::Ruler,
+            _ if self.is_base(pair) => Verdict::Ruler,
             None => Verdict::TooFewRounds,
             Some(_) => Verdict::WithinNoise,
         };
-        let (workload, target, how) =
-            (self.new.workload.clone(), self.new.target.clone(), summary::how(&self.new.load));
-        Some(Change { workload, target, how, figure, old, new, effect, to_base, base_moved, verdict })
-    }
-
-    fn broken(&self) -> Option<String> {
-        let failure = self.new.failure.as_ref().filter(|_| self.old.failure.is_none())?;
-        Some(format!("{}: {failure}", name(self.new)))
+        let others = ruler.filter(|_| verdict != Verdict::Ruler);
+        let moved = |ruler: &Pair| self.effect(ruler).is_some_and(|effect| effect.likelihood() < BASE_MOVED);
+        Some(Change {
+            workload: pair.cell.workload.clone(),
+            target: pair.cell.target.clone(),
+            how: summary::how(&pair.cell.load),
+            figure: self.figure,
+            old: typical(&old)?,
+            new: typical(&new)?,
+            effect,
+            to_base: others.and_then(|ruler| self.to_base(pair, ruler)),
+            base_moved: others.is_some_and(moved),
+            verdict,
+        })
     }
 }
 
@@ -203,7 +256,7 @@ impl Change {
     }
 }
 
-/// Holm's method: the least likely of m may be a finding if chance makes it one in a share of FALSE_FINDINGS / m, the
+/// Holm's method: the least likely of m is a finding if chance makes it in a share of ASKED / m only, the
 /// next one of m - 1, and so on until one is not.
 fn judge(changes: &mut [Change], threshold: f64) {
     let mut judged: Vec<&mut Change> =
@@ -211,7 +264,7 @@ fn judge(changes: &mut [Change], threshold: f64) {
     judged.sort_by(|a, b| a.likelihood().total_cmp(&b.likelihood()));
     let all = judged.len();
     for (before, change) in judged.into_iter().enumerate() {
-        if change.likelihood() > FALSE_FINDINGS / (all - before) as f64 {
+        if change.likelihood() > ASKED / (all - before) as f64 {
             break;
         }
         change.verdict = match change.loss() {
@@ -220,6 +273,11 @@ fn judge(changes: &mut [Change], threshold: f64) {
             _ => Verdict::Better,
         };
     }
+}
+
+fn broken(old: &Cell, new: &Cell) -> Option<String> {
+    let failure = new.failure.as_ref().filter(|_| old.failure.is_none())?;
+    Some(format!("{}: {failure}", name(new)))
 }
 
 /// The figures of a cell stand together, and cells as in the results.

@@ -38,10 +38,10 @@ impl Comparison {
                 ));
                 continue;
             }
-            if noise.drift != 0.0 {
+            if noise.drift.0 != 0.0 {
                 remarks.push(format!(
                     "! the {name} of {base} changed by {} over all: so did the machine, and changes are measured from there",
-                    human::change(noise.drift.exp())
+                    human::change(noise.drift.0.exp())
                 ));
             }
             remarks.push(format!(
