@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
-use crate::core::handles::{File, Opened};
+use crate::core::handles::{File, Kind, Opened};
 use crate::core::host::{Host, Result, Suid};
 use crate::core::idmap::Asker;
 use crate::core::ids::{Fh, HostFd, NodeId};
@@ -70,7 +70,8 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
     }
     let kept = cache::keeps_pages(core, &node.pin, &stat);
     let cache = if uncached { cache::UNCACHED } else { cache::of_file(core, kept) };
-    let file = core.handles.insert(permit, nodeid, file, kind);
+    let drops = if kept { None } else { Some(stat.content_key()) };
+    let file = core.handles.insert(permit, nodeid, file, Kind { drops, ..kind });
     Ok(Answer::file(Reply::Open(open_out(core, &file, cache)), file))
 }
 
@@ -83,6 +84,7 @@ pub async fn read<'c, O: Os>(
     size: u32,
 ) -> Result<Answer<'c>> {
     let file = backing::file(core, os, nodeid, fh, O_RDONLY).await?;
+    cache::is_read(core, nodeid, &file);
     let len = os.read(&file, offset, size).await?;
     Ok(Reply::Payload(len as u32).into())
 }
