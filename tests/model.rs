@@ -26,7 +26,7 @@
 //! - FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE and UNSHARE_RANGE: the kernel's FUSE client refuses them itself.
 //! - What a request does not tell (README, Limits): the writer's supplementary groups, for SGID of a file that its group
 //!   may not execute; why file capabilities go, for SUID and SGID of such a file; a stranger's chown(-1, -1).
-//! - What btrfs and overlayfs list to others than root (README, Limits), an overlayfs's d_ino, STATX_SUBVOL.
+//! - An overlayfs's d_ino, STATX_SUBVOL.
 //! - How long the kernel keeps what an overlayfs changes by itself, and sshfs behind another name: their mounts have
 //!   timeouts of 0.
 //! - The alignment that O_DIRECT asks for: the model reads and writes whole pages with it.

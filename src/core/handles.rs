@@ -20,6 +20,8 @@ struct Record {
     pins: u32,
     flags: u8,
     nodeid: NodeId,
+    /// See [`Kind::drops`].
+    drops: u64,
     /// Rings (by number, modulo 64) that registered the descriptor.
     rings: u64,
 }
@@ -38,6 +40,8 @@ const APPEND_ONLY: u8 = 16;
 const WRITABLE: u8 = 32;
 /// Something was locked through it.
 const LOCKED: u8 = 64;
+/// Nothing was read through it since the kernel was told to drop what it kept.
+const DROPS: u8 = 128;
 
 #[repr(align(128))]
 #[derive(Default)]
@@ -72,6 +76,8 @@ pub struct Kind {
     pub directory: bool,
     /// Opened with O_APPEND on the host, whose file takes nothing else (`chattr +a`).
     pub append_only: bool,
+    /// The key of the content for which the kernel is told to drop what it kept before.
+    pub drops: Option<u64>,
 }
 
 impl Handles {
@@ -142,8 +148,10 @@ impl Handles {
         let flags = if kind.direct { DIRECT } else { 0 }
             | if kind.writable { SLOW | WRITABLE } else { 0 }
             | if kind.directory { DIRECTORY } else { 0 }
-            | if kind.append_only { APPEND_ONLY } else { 0 };
-        let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, nodeid, rings: 0 };
+            | if kind.append_only { APPEND_ONLY } else { 0 }
+            | if kind.drops.is_some() { DROPS } else { 0 };
+        let drops = kind.drops.unwrap_or_default();
+        let record = Record { generation, fd: file.into_raw_fd(), pins: 0, flags, nodeid, drops, rings: 0 };
         if kind.writable {
             *self.writers(nodeid).entry(nodeid).or_default() += 1;
         }
@@ -160,7 +168,7 @@ impl Handles {
             .filter(|r| u64::from(r.generation) == fh.0 >> 32 && r.flags & RELEASED == 0)
             .ok_or(Errno::EBADF)?;
         record.pins += 1;
-        Ok(File { handles: self, fh, fd: HostFd(record.fd), flags: record.flags })
+        Ok(File { handles: self, fh, fd: HostFd(record.fd), flags: record.flags, drops: record.drops })
     }
 
     /// The kernel let go of the file: it is closed when its last request ends.
@@ -252,9 +260,19 @@ pub struct File<'c> {
     fh: Fh,
     fd: HostFd,
     flags: u8,
+    drops: u64,
 }
 
 impl File<'_> {
+    /// Something is read through it: the key of its [`Kind::drops`], the first time.
+    pub fn has_dropped(&self) -> Option<u64> {
+        if self.flags & DROPS == 0 {
+            return None;
+        }
+        self.handles.with(self.fh, |r| r.flags &= !DROPS);
+        Some(self.drops)
+    }
+
     /// Its number on the wire.
     pub fn fh(&self) -> Fh {
         self.fh

@@ -38,6 +38,8 @@ const REPLACED: u8 = 2;
 const IN_LRU: u8 = 4;
 /// Its name was removed through this mount, or it never had one.
 const REMOVED: u8 = 8;
+/// What the kernel keeps of it is of the content that is noted.
+const SETTLED: u8 = 16;
 
 #[derive(Default)]
 struct Record {
@@ -676,11 +678,27 @@ impl<'c> Pin<'c> {
         self.nodes.place(self.nodeid, parent, name);
     }
 
-    /// Notes the content's key (see [`super::attr::Stat::content_key`]) and says whether it was the same before.
+    /// Notes the content's key (see [`super::attr::Stat::content_key`]) and says whether the kernel is known to keep nothing
+    /// older than that: see [`Pin::settle`].
     pub fn content_unchanged(&self, key: u64) -> bool {
         self.with(|shard, local| {
-            shard.records.get_mut(local).is_some_and(|r| std::mem::replace(&mut r.content, key) == key)
+            let Some(record) = shard.records.get_mut(local) else { return false };
+            if record.content != key {
+                record.content = key;
+                record.flags &= !SETTLED;
+            }
+            record.flags & SETTLED != 0
         })
+    }
+
+    /// The kernel has dropped what it kept when the content's key was this. Until then each open has to say so: the kernel
+    /// acts upon a reply after it was given, and another open may be faster.
+    pub fn settle(&self, key: u64) {
+        self.with(|shard, local| {
+            if let Some(record) = shard.records.get_mut(local).filter(|r| r.content == key) {
+                record.flags |= SETTLED;
+            }
+        });
     }
 }
 

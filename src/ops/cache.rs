@@ -3,6 +3,8 @@
 use crate::core::Core;
 use crate::core::attr::Stat;
 use crate::core::config::CachePolicy;
+use crate::core::handles::File;
+use crate::core::ids::NodeId;
 use crate::core::nodes::Pin;
 use crate::protocol::abi::{FOPEN_CACHE_DIR, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE, FOPEN_PARALLEL_DIRECT_WRITES};
 
@@ -13,6 +15,15 @@ use crate::protocol::abi::{FOPEN_CACHE_DIR, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE, F
 /// arrives, and then be old for good. What the host changes meanwhile is seen by the first open after the last writer.
 pub fn keeps_pages(core: &Core, pin: &Pin<'_>, stat: &Stat) -> bool {
     core.handles.is_written(pin.nodeid()) || pin.content_unchanged(stat.content_key())
+}
+
+/// Something is read through a file: whatever the kernel was to drop at its open, it has.
+pub fn is_read(core: &Core, nodeid: NodeId, file: &File<'_>) {
+    if let Some(content) = file.has_dropped()
+        && let Ok(pin) = core.nodes.pin(nodeid)
+    {
+        pin.settle(content);
+    }
 }
 
 /// `FOPEN_*` of a regular file; `kept` says whether the kernel's pages of it may stay.
@@ -29,12 +40,12 @@ pub fn of_file(core: &Core, kept: bool) -> u32 {
 /// `DIRECT_IO_ALLOW_MMAP`.
 pub const UNCACHED: u32 = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 
-/// `FOPEN_*` of a directory.
-pub fn of_directory(core: &Core, unchanged: impl FnOnce() -> bool) -> u32 {
+/// `FOPEN_*` of a directory; `kept` says whether the kernel's listing of it may stay.
+pub fn of_directory(core: &Core, kept: bool) -> u32 {
     match core.config.cache_policy {
         CachePolicy::Metadata | CachePolicy::Always => FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE,
         CachePolicy::Auto if !core.config.cache_readdir => 0,
-        CachePolicy::Auto if unchanged() => FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE,
+        CachePolicy::Auto if kept => FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE,
         CachePolicy::Auto => FOPEN_CACHE_DIR,
         CachePolicy::Never => 0,
     }

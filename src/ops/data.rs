@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use crate::core::Core;
 use crate::core::attr::KIND_REGULAR;
-use crate::core::handles::{File, Opened};
+use crate::core::handles::{File, Kind, Opened};
 use crate::core::host::{Host, Result, Suid};
 use crate::core::idmap::Asker;
 use crate::core::ids::{Fh, HostFd, NodeId};
@@ -76,7 +76,8 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
     if cache & FOPEN_DIRECT_IO == 0 {
         os.tick(if cache & FOPEN_KEEP_CACHE != 0 { Tick::PagesKept } else { Tick::PagesDropped });
     }
-    let file = core.handles.insert(permit, nodeid, file, kind);
+    let drops = if kept { None } else { Some(stat.content_key()) };
+    let file = core.handles.insert(permit, nodeid, file, Kind { drops, ..kind });
     Ok(Answer::file(Reply::Open(open_out(core, &file, cache)), file))
 }
 
@@ -89,6 +90,7 @@ pub async fn read<'c, O: Os>(
     size: u32,
 ) -> Result<Answer<'c>> {
     let file = backing::file(core, os, nodeid, fh, O_RDONLY).await?;
+    cache::is_read(core, nodeid, &file);
     let len = os.read(&file, offset, size).await?;
     Ok(Reply::Payload(len as u32).into())
 }

@@ -32,9 +32,13 @@ pub async fn opendir<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u
     }
     let permit = reach::reserve(core, os).await?;
     let file = os.open(node.fd, flags & !(data::O_APPEND | data::O_DIRECT)).await?;
-    let stat = if core.config.cache_readdir { os.stat(HostFd(file.as_raw_fd())).await? } else { Stat::default() };
-    let cache = cache::of_directory(core, || node.pin.content_unchanged(stat.content_key()));
-    let file = core.handles.insert(permit, nodeid, file, Kind { directory: true, ..Kind::default() });
+    let content = match core.config.cache_readdir {
+        true => Some(os.stat(HostFd(file.as_raw_fd())).await?.content_key()),
+        false => None,
+    };
+    let drops = content.filter(|&key| !node.pin.content_unchanged(key));
+    let cache = cache::of_directory(core, drops.is_none());
+    let file = core.handles.insert(permit, nodeid, file, Kind { directory: true, drops, ..Kind::default() });
     Ok(Answer::file(Reply::Open(data::open_out(core, &file, cache)), file))
 }
 
@@ -48,7 +52,9 @@ enum Directory<'c> {
 impl<'c> Directory<'c> {
     async fn of<O: Os>(core: &'c Core, os: &O, nodeid: NodeId, fh: Fh) -> Result<Directory<'c>> {
         if fh != NO_FH || !core.config.no_opendir {
-            return core.handles.get(fh).map(Directory::Open);
+            let file = core.handles.get(fh)?;
+            cache::is_read(core, nodeid, &file);
+            return Ok(Directory::Open(file));
         }
         let node = reach(core, os, nodeid).await?;
         if node.pin.kind() != KIND_DIRECTORY {

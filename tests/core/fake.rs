@@ -597,7 +597,7 @@ impl Os for Door<'_> {
         self.0.host.open(anchor, flags)
     }
     async fn read(&self, _: &File<'_>, _: u64, _: u32) -> Result<usize> {
-        unreachable!("no test asks for it")
+        Ok(0)
     }
     async fn write(&self, _: &File<'_>, _: &[u8], _: u64, _: bool, _: ptfs::core::host::Suid) -> Result<usize> {
         unreachable!("no test asks for it")

@@ -86,7 +86,8 @@ impl World<'_> {
             Step::GiveBack(n) => drop(self.permits.swap_remove(pick(&self.permits, n)?)),
             Step::Insert { permit, direct, writable, directory } => {
                 let permit = self.permits.swap_remove(pick(&self.permits, permit)?);
-                let (file, kind) = (self.fds.fresh(), Kind { direct, writable, directory, append_only: false });
+                let (file, kind) =
+                    (self.fds.fresh(), Kind { direct, writable, directory, append_only: false, drops: None });
                 let fd = HostFd(file.as_raw_fd());
                 let opened = self.real.insert(permit, NODE, file, kind);
                 assert!(!self.ever.contains(&opened.fh()), "{:?} stood for another file", opened.fh());

@@ -3,7 +3,9 @@
 use std::ffi::CString;
 
 use ptfs::core::attr::KIND_REGULAR;
+use ptfs::core::config::Config;
 use ptfs::core::ids::{Fh, NodeId};
+use ptfs::protocol::abi::FOPEN_KEEP_CACHE;
 use ptfs::protocol::{Errno, Op, Reply};
 
 use crate::fake::{self, Mount, Reach, entries};
@@ -368,5 +370,45 @@ fn removals_do_not_run_ahead_of_forgets() {
     assert!(kept.leaving() <= most, "{} are leaving", kept.leaving());
     made.into_iter().for_each(|nodeid| mount.forget(nodeid, 1));
     assert_eq!(kept.leaving(), 0);
+    mount.assert_clean();
+}
+
+/// The kernel drops what it keeps when it acts upon the answer to an open, which no other open waits for.
+#[test]
+fn pages_are_kept_once_those_before_are_known_to_be_gone() {
+    let config = Config { fd_budget: ROOMY, cache_readdir: true, ..Config::default() };
+    let mount = Mount::with_config(Reach::ByHandle, config);
+    let (dir, _) = mount.mkdir(NodeId::ROOT, c"dir").unwrap();
+    let (file, _) = mount.create(NodeId::ROOT, c"file").unwrap();
+    let open = |nodeid, flags| {
+        let op = if nodeid == dir { Op::Opendir { flags } } else { Op::Open { flags, kill_suidgid: false } };
+        let Ok(Reply::Open(out)) = mount.done(nodeid, op) else { panic!("not open") };
+        (Fh(out.fh), out.open_flags & FOPEN_KEEP_CACHE != 0)
+    };
+    for nodeid in [file, dir] {
+        let (first, second) = (open(nodeid, 0), open(nodeid, 0));
+        assert!(!first.1 && !second.1, "both at once");
+        let read = match nodeid == dir {
+            true => Op::Readdir { fh: second.0, offset: 0, size: 4096 },
+            false => Op::Read { fh: second.0, offset: 0, size: 1, flags: 0 },
+        };
+        mount.done(nodeid, read).unwrap();
+        let third = open(nodeid, 0);
+        assert!(third.1, "unchanged since");
+        for (fh, _) in [first, second, third] {
+            mount.release(fh.0).unwrap();
+        }
+    }
+    // Others' writes are under way.
+    let (other, _) = mount.create(NodeId::ROOT, c"other").unwrap();
+    let (writer, reader) = (open(other, 1), open(other, 0));
+    assert!(!writer.1 && reader.1);
+    mount.release(writer.0.0).unwrap();
+    let late = open(other, 0);
+    assert!(!late.1, "the first look after the last writer");
+    for (fh, _) in [reader, late] {
+        mount.release(fh.0).unwrap();
+    }
+    [dir, file, other].into_iter().for_each(|nodeid| mount.forget(nodeid, 1));
     mount.assert_clean();
 }

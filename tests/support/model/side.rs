@@ -89,9 +89,7 @@ impl Side {
         sys::chdir(self.work);
         sys::umask(step.umask);
         let user = &USERS[step.who];
-        let answer = match step.op {
-            _ => sys::as_user(user, || self.call(&step.op)).unwrap_or_else(error),
-        };
+        let answer = sys::as_user(user, || self.call(&step.op)).unwrap_or_else(error);
         let mut lines = vec![self.mutate(answer)];
         let slots = step.op.slots().into_iter().map(|slot| (format!("fd {slot}"), At::Fd(self.fd(slot))));
         let paths = step.op.paths().into_iter().map(|path| (format!("{path:?}"), At::Link(&path.0)));
