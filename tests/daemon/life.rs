@@ -89,6 +89,39 @@ fn nobody_can_hold_it_up_for_ever() {
     assert_eq!(fs::read(scratch.source().join("hello")).expect("there"), b"saved\n");
 }
 
+/// A thread of the daemon that waits for the daemon's own answer could not be killed once nobody is left to give it, and
+/// would keep the device from closing.
+#[test]
+fn it_can_be_killed_while_it_waits_for_its_own_first_answer() {
+    let scratch = Scratch::new();
+    // Every answer of the engine is an hour late. The tracer is nobody's child (-D), so that the child here is ptfs.
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=writev"]);
+    command.args(["-e", "inject=writev:delay_enter=3600000000", "--", PTFS, "--engine=pool"]);
+    let mut child = command.arg(scratch.source()).arg(scratch.mnt()).spawn().expect("strace");
+    let tasks = format!("/proc/{}/task", child.id());
+    let in_call = |number: libc::c_long| {
+        let calls = fs::read_dir(&tasks).expect("runs").flatten();
+        let mut calls = calls.flat_map(|task| fs::read_to_string(task.path().join("syscall")));
+        calls.any(|call| call.split(' ').next() == Some(&number.to_string()))
+    };
+    until("an answer to be held back", || mounted(&scratch.mnt()).is_some() && in_call(libc::SYS_writev));
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("runs");
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).expect("a tracer").trim().to_owned();
+    child.kill().expect("ours");
+    // It holds back what was killed, too.
+    signal(tracer.parse().expect("a number"), "KILL");
+    let end = Instant::now() + Duration::from_secs(20);
+    while child.try_wait().expect("ours").is_none() {
+        if Instant::now() > end {
+            // This is what takes the connection, and with it the daemon, away.
+            let _ = run(Command::new("umount").arg("-f").arg(scratch.mnt()));
+            panic!("the daemon cannot be killed");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Who waits for a lock would hold it up for as long as somebody else has that.
 #[test]
 fn sigterm_ends_who_waits_for_a_lock() {
