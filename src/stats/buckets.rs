@@ -255,6 +255,6 @@ mod tests {
 
     #[test]
     fn writers_do_not_share_a_cache_line() {
-        assert!(align_of::<Latencies>() == 128 && size_of::<Latencies>() % 128 == 0);
+        assert!(align_of::<Latencies>() == 128 && size_of::<Latencies>().is_multiple_of(128));
     }
 }

@@ -1,9 +1,12 @@
 //! Where the time goes: phases in the table, and the log of slow operations.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Scratch, VARIANTS, refused, until};
+use ptfs::stats::doc::{Document, Operation};
+
+use crate::harness::{PTFS, Scratch, VARIANTS, refused, run, until};
 
 /// A time as the daemon writes it: `301ms`.
 fn time(text: &str) -> Duration {
@@ -39,6 +42,14 @@ fn row(said: &str, op: &str, phase: &str) -> Option<[(u64, Duration); 2]> {
     Some([whole, read(part)?])
 }
 
+/// What the daemon tells of an operation.
+fn told(scratch: &Scratch, op: &str) -> Operation {
+    let output = run(Command::new(PTFS).args(["stats", "--json"]).arg(scratch.mnt()));
+    let document: Document = serde_json::from_slice(&output.stdout).expect("the schema");
+    let found = document.operations.iter().find(|operation| operation.op == op).cloned();
+    found.unwrap_or_else(|| panic!("no {op} in {document:?}"))
+}
+
 /// The number of this thread, which the kernel tells as the caller's.
 fn thread() -> String {
     let link = fs::read_link("/proc/thread-self").expect("procfs");
@@ -54,7 +65,7 @@ fn is_a_stall(took: Duration) -> bool {
 }
 
 #[test]
-fn a_stall_shows_with_its_size_in_the_table_and_in_the_log() {
+fn a_stall_shows_with_its_size_in_the_document_in_the_table_and_in_the_log() {
     for (arguments, _) in VARIANTS {
         let phase = if arguments.contains(&"--engine=pool") { "inline" } else { "helper" };
         let scratch = Scratch::new();
@@ -70,6 +81,11 @@ fn a_stall_shows_with_its_size_in_the_table_and_in_the_log() {
         let stalls = seen.iter().filter(|&&took| took >= STALL).count();
         assert!((2..=4).contains(&stalls), "{seen:?}");
         until("the log", || slow_lines(&daemon.said(), "GETATTR").len() >= stalls);
+        let told = told(&scratch, "GETATTR");
+        let part = &told.phases[phase];
+        assert!(is_a_stall(Duration::from_nanos(told.latency.max)), "{told:?}");
+        assert!(is_a_stall(Duration::from_nanos(part.max)) && part.max <= told.latency.max, "{told:?}");
+        assert!(told.count >= 15 && part.total >= stalls as u64 * STALL.as_nanos() as u64 * 31 / 32, "{told:?}");
         daemon.signal("TERM");
         assert_eq!(daemon.end(), Some(0));
         let said = daemon.said();
