@@ -187,7 +187,7 @@ impl<T> Drop for Companion<T> {
 fn isolate(name: &CStr, keep: RawFd) {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     // SAFETY: plain numbers and a constant string. The fds that go are the parent's in name: the child leaves by _exit
-    // and never uses or drops their owners. A call that fails leaves the child with more than it needs, no worse.
+    // and never uses or drops their owners. Other calls that fail leave the child with more than it needs, no worse.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
         libc::setsid();
@@ -205,7 +205,12 @@ fn isolate(name: &CStr, keep: RawFd) {
         drop(null);
         let keep = libc::c_long::from(keep);
         for (first, last) in [(3, keep - 1), ((keep + 1).max(3), libc::c_long::from(i32::MAX))] {
-            libc::syscall(libc::SYS_close_range, first, last, 0 as libc::c_long);
+            if libc::syscall(libc::SYS_close_range, first, last, 0 as libc::c_long) == -1 {
+                // Before Linux 5.9. A device that stayed open here would outlive the daemon.
+                for fd in first..=last.min(libc::sysconf(libc::_SC_OPEN_MAX)) {
+                    libc::close(fd as libc::c_int);
+                }
+            }
         }
     }
 }

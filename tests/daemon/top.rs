@@ -191,7 +191,10 @@ fn a_panic_leaves_the_terminal_clean() {
     let tmux = Tmux::new(&scratch);
     let (before, after) = (scratch.path("before"), scratch.path("after"));
     let this = std::env::current_exe().expect("a path");
-    let test = format!("RUST_BACKTRACE=0 {HERE}=1 {} --exact top::a_panic_leaves_the_terminal_clean --nocapture", this.display());
+    let test = format!(
+        "RUST_BACKTRACE=0 {HERE}=1 {} --exact top::a_panic_leaves_the_terminal_clean --nocapture",
+        this.display()
+    );
     tmux.enter(&format!("stty -a >{}; {test}; stty -a >{}; echo as-it-was", before.display(), after.display()));
     tmux.see("\nas-it-was");
     assert_eq!(tmux.state(), "0 1 1", "{}", tmux.screen());

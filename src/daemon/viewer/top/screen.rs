@@ -193,16 +193,18 @@ fn head(frame: &Frame) -> Vec<Line> {
     ]
 }
 
-/// Heading and width; the last is there on wide screens only.
+/// Heading and width.
 const COLUMNS: [(&str, usize); 8] =
-    [("op/s", 9), ("err/s", 6), ("B/s", 6), ("mean", 6), ("p99", 6), ("max", 6), ("time", 4), ("p50", 6)];
+    [("op/s", 9), ("err/s", 6), ("B/s", 6), ("mean", 6), (MEDIAN, 6), ("p99", 6), ("max", 6), ("time", 4)];
+/// On wide screens only.
+const MEDIAN: &str = "p50";
 const NAME: usize = 15;
 const WIDE: usize = 100;
 
 fn table(news: &Document, columns: usize) -> Vec<Line> {
-    let shown = if columns >= WIDE { COLUMNS.len() } else { COLUMNS.len() - 1 };
     let row = |name: &str, cells: [String; COLUMNS.len()]| {
-        let cells = cells.iter().zip(COLUMNS).take(shown).map(|(cell, (_, width))| format!(" {cell:>width$}"));
+        let cells = cells.iter().zip(COLUMNS).filter(|(_, (heading, _))| columns >= WIDE || *heading != MEDIAN);
+        let cells = cells.map(|(cell, (_, width))| format!(" {cell:>width$}"));
         format!("{name:<NAME$}{} ", cells.collect::<String>())
     };
     let head = row("operation", COLUMNS.map(|(heading, _)| heading.to_owned()));
@@ -232,10 +234,10 @@ fn cells(operation: &Operation, seconds: f64, whole: u64) -> [String; COLUMNS.le
         if errors == 0 { "-".to_owned() } else { rate(per_second(errors)) },
         if operation.bytes == 0 { "-".to_owned() } else { size(per_second(operation.bytes) as u64) },
         time(mean),
+        time(p50),
         time(p99),
         time(max),
         share(total, whole),
-        time(p50),
     ]
 }
 
