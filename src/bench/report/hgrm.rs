@@ -18,9 +18,7 @@ pub fn write_hgrm(results: &Results, dir: &Path) -> io::Result<()> {
         if all.count() == 0 {
             continue;
         }
-        let mut text = String::new();
-        hgrm::write(&mut text, &all.buckets()).map_err(io::Error::other)?;
-        fs::write(dir.join(file_name(cell, &mut taken)), text)?;
+        fs::write(dir.join(file_name(cell, &mut taken)), hgrm::write(&all.buckets()))?;
     }
     Ok(())
 }
