@@ -253,6 +253,7 @@ fn names_do_nothing_but_appear() {
         let Seen { found, console } = see(&format!("evil-{width}"), &results, width, false);
         assert!(console.is_empty(), "{console:?}");
         assert_eq!(found["images"], 0);
+        assert_eq!(found["overlaps"], serde_json::json!([]), "{width}");
         assert_eq!(found["overflow"], false);
         assert_eq!(found["rows"][1]["target"], evil);
         assert!(found["legend"].as_str().unwrap().contains(evil), "{}", found["legend"]);

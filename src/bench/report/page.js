@@ -221,6 +221,7 @@ function bars(parent, title, better, measure) {
       const label = add(svg, 'g');
       const name = add(label, 'text', { x: 0, y: y + 13, class: 'name' }, block.workload);
       if (narrow) {
+        fit(name, width * 0.55);
         const how = add(label, 'text', { x: name.getComputedTextLength() + 8, y: y + 13 }, block.how);
         fit(how, width - name.getComputedTextLength() - 8);
         y += 20;
