@@ -371,6 +371,15 @@ mod tests {
         }
     }
 
+    /// Ends workers, also when the test fails.
+    struct Stop<'a>(&'a AtomicBool);
+
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     #[test]
     fn a_snapshot_under_load_is_whole_and_never_goes_back() {
         let (stats, stop) = (Arc::new(Stats::default()), AtomicBool::new(false));
@@ -385,6 +394,7 @@ mod tests {
                     }
                 });
             }
+            let _stops = Stop(&stop);
             let mut before = tell(&stats.snapshot());
             let enough = |document: &Document| document.operations.iter().map(|op| op.count).sum::<u64>() > 50_000;
             let mut looks = 0;
@@ -399,7 +409,6 @@ mod tests {
                 }
                 (before, looks) = (now, looks + 1);
             }
-            stop.store(true, Ordering::Relaxed);
         });
     }
 
