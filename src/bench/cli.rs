@@ -38,7 +38,7 @@ Exit codes: 0 all was measured; 1 something could not be, or `compare` found a r
 /// C), so that what disturbs the machine hits all alike.
 #[derive(Debug, Parser)]
 #[command(name = "ptfs-bench", version, after_long_help = EXAMPLES, after_help = "--help shows examples")]
-#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true, args_override_self = true)]
 pub struct Cli {
     /// See [`Other`].
     #[command(subcommand)]
@@ -80,6 +80,14 @@ pub enum Other {
         /// What to remove
         directories: Vec<PathBuf>,
     },
+}
+
+/// What clap finds wrong, without its paragraphs.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let said = lines.join(" ");
+    format!("{}; --help tells more", said.strip_prefix("error: ").unwrap_or(&said))
 }
 
 /// The options of a run.

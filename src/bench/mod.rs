@@ -27,7 +27,7 @@ pub mod workload;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -53,16 +53,17 @@ const INTERRUPTED: u8 = 130;
 
 /// Large trees are removed through mounts.
 const CLEARED_WITHIN: Duration = Duration::from_secs(120);
-/// The same for who has lost patience.
-const CLEARED_IN_A_HURRY: Duration = Duration::from_secs(20);
+/// The same where somebody waits for the end, or a mount hangs, which the keeper goes on waiting for.
+const CLEARED_IN_A_HURRY: Duration = Duration::from_secs(15);
 
 /// The command.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        Err(error) if error.use_stderr() => return complain(&cli::one_line(&error), USAGE),
+        Err(help) => {
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     match cli.other {
@@ -128,11 +129,15 @@ fn measure(options: &Options) -> Result<ExitCode, String> {
         warnings: doubts(),
         ..Results::default()
     };
-    run::Run::new(&plan, &place, &stop, &mut results).all();
+    let well = run::Run::new(&plan, &place, &stop, &mut results).all();
     let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-    results.warnings.extend(keeper.and_then(|keeper| keeper.finish(CLEARED_WITHIN).err()));
-    write(options, &results)?;
-    let failed = results.cells.iter().any(|cell| cell.failure.is_some());
+    let patience = if well && !stop.is_set() { CLEARED_WITHIN } else { CLEARED_IN_A_HURRY };
+    results.warnings.extend(keeper.and_then(|keeper| keeper.finish(patience).err()));
+    let mut failed = results.cells.iter().any(|cell| cell.failure.is_some());
+    for why in write(options, &results) {
+        failed = true;
+        complain(&why, FAILED);
+    }
     Ok(ExitCode::from(match (results.interrupted, failed) {
         (true, _) => INTERRUPTED,
         (false, true) => FAILED,
@@ -169,28 +174,33 @@ fn doubts() -> Vec<String> {
     unoptimised.into_iter().collect()
 }
 
-fn write(options: &Options, results: &Results) -> Result<(), String> {
-    let json = || serde_json::to_string_pretty(results).map(|text| text + "\n").map_err(|error| error.to_string());
-    let mut taken = false;
-    let mut write = |to: &Option<std::path::PathBuf>, text: &dyn Fn() -> Result<String, String>| match to {
-        None => Ok(()),
+/// Writes all reports that were asked for; those that could not be.
+fn write(options: &Options, results: &Results) -> Vec<String> {
+    let json = || serde_json::to_string_pretty(results).map(|text| text + "\n").unwrap_or_default();
+    let mut failures = Vec::new();
+    let mut to_stdout = false;
+    let mut write = |to: &Option<PathBuf>, text: &dyn Fn() -> String| match to {
         Some(to) if to.as_os_str() == "-" => {
-            taken = true;
-            text().map(|text| print(&text))
+            to_stdout = true;
+            print(&text());
         }
-        Some(to) => fs::write(to, text()?).map_err(|error| format!("cannot write {}: {error}", to.display())),
+        Some(to) => failures.extend(fs::write(to, text()).err().map(|error| cannot_write(to, &error))),
+        None => {}
     };
-    write(&options.json, &json)?;
-    write(&options.csv, &|| Ok(report::csv(results)))?;
-    write(&options.html, &|| Ok(report::html(results)))?;
-    if !taken {
+    write(&options.json, &json);
+    write(&options.csv, &|| report::csv(results));
+    write(&options.html, &|| report::html(results));
+    if !to_stdout {
         print(&report::table(results, io::stdout().is_terminal()));
     }
-    if let Some(directory) = &options.hgrm {
-        let written = fs::create_dir_all(directory).and_then(|()| report::write_hgrm(results, directory));
-        written.map_err(|error| format!("cannot write {}: {error}", directory.display()))?;
+    if let Some(to) = &options.hgrm {
+        failures.extend(report::write_hgrm(results, to).err().map(|error| cannot_write(to, &error)));
     }
-    Ok(())
+    failures
+}
+
+fn cannot_write(to: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", to.display())
 }
 
 fn list() {

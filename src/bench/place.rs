@@ -47,8 +47,8 @@ impl Place {
         let place = Place { backing: backing.join(&mark), mounts, mark };
         let mut ours = vec![place.backing.clone()];
         for target in targets {
-            if let Kind::Directory(directory) = &target.kind {
-                ours.push(absolute(directory)?.join(&place.mark));
+            if let Kind::Directory(_) = &target.kind {
+                ours.push(place.directory(target));
             }
         }
         // First, so that there is no moment in which something is there that nobody would remove.
@@ -83,7 +83,8 @@ impl Place {
     pub fn directory(&self, target: &Target) -> PathBuf {
         match &target.kind {
             Kind::Native => self.source(target),
-            Kind::Directory(directory) => directory.join(&self.mark),
+            // It may be a view of the backing directory: there are to be two.
+            Kind::Directory(directory) => directory.join(format!("{}.{}", self.mark, target.name)),
             Kind::Command(_) => self.mountpoint(target),
         }
     }
@@ -128,22 +129,16 @@ pub fn keep(mark: &str, mounts: &Path, directories: &[PathBuf]) -> bool {
     let mut clean = true;
     // Nothing but empty directories: what is mounted there still must not be looked into.
     for point in fs::read_dir(mounts).into_iter().flatten().flatten() {
-        clean &= fs::remove_dir(point.path()).is_ok();
+        clean &= gone(fs::remove_dir(point.path()));
     }
-    for removed in directories.iter().map(fs::remove_dir_all).chain([fs::remove_dir(mounts)]) {
-        clean &= removed.is_ok_or_absent();
-    }
+    // Others' mounts, which may hang, come last.
     clean
+        & gone(fs::remove_dir(mounts))
+        & directories.iter().map(|directory| gone(fs::remove_dir_all(directory))).fold(true, |all, one| all & one)
 }
 
-trait Removed {
-    fn is_ok_or_absent(&self) -> bool;
-}
-
-impl Removed for io::Result<()> {
-    fn is_ok_or_absent(&self) -> bool {
-        self.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::NotFound)
-    }
+fn gone(removed: io::Result<()>) -> bool {
+    removed.err().is_none_or(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The youngest first.

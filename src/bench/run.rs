@@ -27,6 +27,7 @@ pub struct Run<'a> {
     results: &'a mut Results,
     /// Targets that could not be mounted, and why: the next workload would have to wait for that again.
     hopeless: BTreeMap<String, String>,
+    lost: bool,
 }
 
 /// The targets of one workload, each with its crew, or with the reason why it has none (any more).
@@ -38,11 +39,11 @@ impl<'a> Run<'a> {
     /// Fills the cells of `results`.
     pub fn new(plan: &'a Plan, place: &'a Place, stop: &'a Stop, results: &'a mut Results) -> Run<'a> {
         let progress = Progress::new(plan.workloads.iter().map(|workload| seconds(plan, workload)).sum());
-        Run { plan, place, stop, progress, results, hopeless: BTreeMap::new() }
+        Run { plan, place, stop, progress, results, hopeless: BTreeMap::new(), lost: false }
     }
 
-    /// To the end, or until it is stopped.
-    pub fn all(mut self) {
+    /// To the end, or until it is stopped. False if something was lost that may still hang.
+    pub fn all(mut self) -> bool {
         for workload in &self.plan.workloads {
             if self.stop.is_set() {
                 break;
@@ -50,6 +51,7 @@ impl<'a> Run<'a> {
             self.workload(workload);
         }
         self.results.interrupted = self.stop.is_set();
+        !self.lost
     }
 
     fn workload(&mut self, workload: &'a Workload) {
@@ -95,6 +97,7 @@ impl<'a> Run<'a> {
             Err(Trouble::Stopped) => Err(String::new()),
             Err(Trouble::Failed(why)) => Err(why),
             Err(Trouble::Lost(why)) => {
+                self.lost = true;
                 self.hopeless.insert(target.name.clone(), why.clone());
                 Err(why)
             }
@@ -153,6 +156,7 @@ impl<'a> Run<'a> {
             Err(Trouble::Stopped) => {}
             Err(Trouble::Failed(why)) => cell.failure = Some(why),
             Err(Trouble::Lost(why)) => {
+                self.lost = true;
                 cell.failure = Some(why.clone());
                 if let Ok(crew) = std::mem::replace(&mut member.1, Err(why)) {
                     crew.dismiss();

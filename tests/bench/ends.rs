@@ -3,13 +3,15 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use crate::harness::{Bench, PTFS, Scratch, ptfs, until};
+use crate::harness::{Bench, Scratch, ptfs, signal, until};
 
 /// In the middle of a round on ptfs, with one on each target behind it.
 fn in_the_middle(scratch: &Scratch) -> Bench {
-    let bench = scratch.start(&[&ptfs("ptfs", "")], &["--workload=getattr,open-close", "--rounds=1000"]);
+    let mut bench =
+        scratch.start(&[&ptfs("ptfs", "")], &["--clients=1", "--workload=getattr,open-close", "--rounds=1000"]);
     bench.wait_for("getattr, 1 client: native, round 1");
-    until("two targets to be measured", || scratch.processes().iter().any(|(_, line)| line.starts_with(PTFS)));
+    // There by now, and to be taken down.
+    scratch.server();
     bench
 }
 
@@ -18,7 +20,7 @@ fn ctrl_c_keeps_what_was_measured() {
     for name in ["INT", "TERM"] {
         let scratch = Scratch::new();
         let mut bench = in_the_middle(&scratch);
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        bench.wait_for("getattr, 1 client: ptfs, round 2");
         bench.signal(name);
         let status = bench.end();
         scratch.assert_clean();
@@ -38,7 +40,7 @@ fn a_second_ctrl_c_ends_it_at_once_and_still_unmounts() {
     let scratch = Scratch::new();
     let mut bench = in_the_middle(&scratch);
     // With a server that is in no hurry.
-    crate::harness::signal(scratch.server(PTFS), "STOP");
+    signal(scratch.server(), "STOP");
     bench.signal("INT");
     bench.wait_for("once more");
     bench.signal("INT");

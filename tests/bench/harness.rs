@@ -48,7 +48,7 @@ impl Scratch {
     /// Starts a run of short rounds on `targets`.
     pub fn start(&self, targets: &[&str], arguments: &[&str]) -> Bench {
         let mut command = self.command();
-        command.args(["--rounds=2", "--duration=200ms", "--scale=0.05", "--clients=1", "--json"]).arg(self.json());
+        command.args(["--rounds=2", "--duration=200ms", "--scale=0.05", "--json"]).arg(self.json());
         command.args(targets.iter().flat_map(|target| ["--target", target])).args(arguments);
         Bench::start(command)
     }
@@ -103,11 +103,12 @@ impl Scratch {
         pids.filter(ours).map(named).collect()
     }
 
-    /// The process of the server whose command line begins so.
-    pub fn server(&self, program: &str) -> u32 {
+    /// The ptfs that was started for the run.
+    pub fn server(&self) -> u32 {
+        let program = format!("{PTFS} ");
         let mut found = None;
         until("the server to be there", || {
-            found = self.processes().into_iter().find(|(_, line)| line.starts_with(program)).map(|(pid, _)| pid);
+            found = self.processes().into_iter().find(|(_, line)| line.starts_with(&program)).map(|(pid, _)| pid);
             found.is_some()
         });
         found.expect("just found")
@@ -181,8 +182,14 @@ impl Bench {
 
     /// Waits until it says so.
     #[track_caller]
-    pub fn wait_for(&self, text: &str) {
-        until(&format!("it to say {text:?}; it says\n{}", self.said()), || self.said().contains(text));
+    pub fn wait_for(&mut self, text: &str) {
+        let start = Instant::now();
+        while !self.said().contains(text) {
+            let ended = self.child.try_wait().expect("our child");
+            assert!(ended.is_none(), "ended without saying {text:?}:\n{}", self.said());
+            assert!(start.elapsed() < LONG, "does not say {text:?}:\n{}", self.said());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn signal(&self, name: &str) {
@@ -204,6 +211,49 @@ impl Drop for Bench {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A ptfs that was there before: `mine`.
+pub struct Theirs {
+    pub source: PathBuf,
+    point: PathBuf,
+    daemon: Child,
+}
+
+impl Theirs {
+    pub fn mount(scratch: &Scratch) -> Theirs {
+        let (source, point) = (scratch.path("source"), scratch.path("point"));
+        fs::create_dir(&source).expect("new");
+        fs::create_dir(&point).expect("new");
+        fs::write(source.join("kept"), "kept").expect("new");
+        let daemon = Command::new(PTFS).arg(&source).arg(&point).spawn().expect("ptfs");
+        let theirs = Theirs { source, point, daemon };
+        until("the mount", || theirs.point.join("kept").exists());
+        theirs
+    }
+
+    pub fn target(&self) -> String {
+        format!("mine={}", self.point.display())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
+    /// What is in it, by way of the host.
+    pub fn files(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.source).expect("ours").map(|entry| entry.expect("ours").file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        // Its mount is aborted by that, and nobody hangs in it any more.
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        let _ = Command::new("umount").arg("-l").arg(&self.point).status();
     }
 }
 

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
-use crate::harness::{PTFS, Scratch, ptfs, until};
+use crate::harness::{PTFS, Scratch, Theirs, ptfs};
 
 #[test]
 fn the_backing_directory_ptfs_and_bindfs() {
     let scratch = Scratch::new();
     let found = scratch.run(
         &[&ptfs("ptfs", ""), "bindfs=bindfs -f {src} {mnt}", "daemon=bindfs {src} {mnt}"],
-        &["--workload=getattr,create-write-unlink"],
+        &["--clients=1", "--workload=getattr,create-write-unlink"],
     );
     assert_eq!(found.code, Some(0), "{}", found.said);
     let names: Vec<&str> = found.results.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["native", "ptfs", "bindfs", "daemon"]);
     for workload in ["getattr", "create-write-unlink"] {
-        for target in names {
+        for &target in &names {
             found.assert_good(workload, target);
             let cell = found.cell(workload, target);
             assert_eq!(cell.rounds.len(), 2);
@@ -38,7 +37,7 @@ fn the_backing_directory_ptfs_and_bindfs() {
 #[test]
 fn ptfs_tells_what_it_has_served() {
     let scratch = Scratch::new();
-    let found = scratch.run(&[&ptfs("ptfs", "")], &["--workload=getattr"]);
+    let found = scratch.run(&[&ptfs("ptfs", "")], &["--clients=1", "--workload=getattr"]);
     let cell = found.cell("getattr", "ptfs");
     for round in &cell.rounds {
         let requests = round.server.as_ref().and_then(|server| server.requests.as_ref()).expect("ptfs tells");
@@ -53,30 +52,31 @@ fn ptfs_tells_what_it_has_served() {
 #[test]
 fn a_cache_that_answers_instead_is_told() {
     let scratch = Scratch::new();
-    // Opens and closes that never reach the server.
-    let found = scratch.run(&[&ptfs("ptfs", "--cache=always --no-open")], &["--workload=open-close"]);
-    found.assert_good("open-close", "ptfs");
-    let warnings = &found.cell("open-close", "ptfs").warnings;
-    assert!(warnings.iter().any(|warning| warning.contains("a cache answered")), "{warnings:?}");
-    assert!(!found.cell("open-close", "native").warnings.iter().any(|warning| warning.contains("a cache")));
+    let file = scratch.path("fresh.toml");
+    // What has just been made is known to the client's kernel, which has nobody asked.
+    let toml = "about = \"stat\"\n[files]\ncount = 2000\n[operation]\nkind = \"stat\"\nonce = true\n";
+    fs::write(&file, toml).expect("new");
+    let workload = file.display().to_string();
+    let found = scratch.run(
+        &[&ptfs("ptfs", "--cache=always"), "bindfs=bindfs -f {src} {mnt} -o attr_timeout=60,entry_timeout=60"],
+        &["--workload", &workload],
+    );
+    for target in ["ptfs", "bindfs"] {
+        found.assert_good("fresh", target);
+        let warnings = &found.cell("fresh", target).warnings;
+        assert!(warnings.iter().any(|warning| warning.starts_with("a cache ")), "{target}: {warnings:?}");
+    }
+    assert!(!found.cell("fresh", "native").warnings.iter().any(|warning| warning.starts_with("a cache")));
 }
 
 #[test]
 fn a_directory_of_somebody_else() {
     let scratch = Scratch::new();
-    let (source, point) = (scratch.path("source"), scratch.path("point"));
-    fs::create_dir(&source).expect("new");
-    fs::create_dir(&point).expect("new");
-    fs::write(source.join("kept"), "kept").expect("new");
-    let mut daemon = Command::new(PTFS).arg(&source).arg(&point).spawn().expect("ptfs");
-    until("the mount", || point.join("kept").exists());
-    let target = format!("mine={}", point.display());
-    let found = scratch.run(&[&target], &["--workload=getattr", "--base=mine", &source.display().to_string()]);
-    let left: Vec<_> = fs::read_dir(&source).expect("ours").map(|entry| entry.expect("ours").file_name()).collect();
-    crate::harness::signal(daemon.id(), "TERM");
-    daemon.wait().expect("our child");
+    let theirs = Theirs::mount(&scratch);
+    let source = theirs.source.display().to_string();
+    let found = scratch.run(&[&theirs.target()], &["--clients=1", "--workload=getattr", "--base=mine", &source]);
     assert_eq!(found.code, Some(0), "{}", found.said);
-    assert_eq!(left, ["kept"]);
+    assert_eq!(theirs.files(), ["kept"]);
     found.assert_good("getattr", "mine");
     assert_eq!(found.results.base, "mine");
     assert_eq!(found.results.targets[0].name, "mine");
@@ -97,7 +97,7 @@ fn every_kind_of_load() {
 #[test]
 fn cold_caches_are_cold() {
     let scratch = Scratch::new();
-    let found = scratch.run(&[&ptfs("ptfs", "")], &["--workload=stat-cold", "--scale=0.02"]);
+    let found = scratch.run(&[&ptfs("ptfs", "")], &["--clients=1", "--workload=stat-cold", "--scale=0.02"]);
     found.assert_good("stat-cold", "ptfs");
     let cell = found.cell("stat-cold", "ptfs");
     for round in &cell.rounds {

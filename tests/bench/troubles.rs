@@ -1,9 +1,6 @@
 //! Mounts that lie, fail, hang and die: each is told, and keeps nobody else from being measured.
 
-use std::fs;
-use std::process::Command;
-
-use crate::harness::{PTFS, Scratch, ptfs, signal, until, wrongfs};
+use crate::harness::{Scratch, Theirs, ptfs, signal, until, wrongfs};
 
 #[test]
 fn wrong_bytes_and_sizes_are_told() {
@@ -13,7 +10,7 @@ fn wrong_bytes_and_sizes_are_told() {
     let targets = [lying("honest", "bytes=0"), lying("bytes", "bytes"), lying("size", "size")];
     let targets = [targets[0].replace(",bytes=0", ""), targets[1].clone(), targets[2].clone()];
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-    let found = scratch.run(&targets, &["--workload=read-small"]);
+    let found = scratch.run(&targets, &["--clients=1", "--workload=read-small"]);
     assert_eq!(found.code, Some(1));
     found.assert_good("read-small", "native");
     found.assert_good("read-small", "honest");
@@ -33,7 +30,7 @@ fn a_command_that_fails_stops_nobody_else() {
         "idle=sleep 1000 # {mnt}",
         &ptfs("ptfs", ""),
     ];
-    let found = scratch.run(&targets, &["--workload=getattr,open-close", "--patience=2s"]);
+    let found = scratch.run(&targets, &["--clients=1", "--workload=getattr,open-close", "--patience=2s"]);
     assert_eq!(found.code, Some(1));
     for workload in ["getattr", "open-close"] {
         found.assert_good(workload, "native");
@@ -48,9 +45,9 @@ fn a_command_that_fails_stops_nobody_else() {
 #[test]
 fn a_server_that_dies_is_told_with_what_it_said() {
     let scratch = Scratch::new();
-    let bench = &mut scratch.start(&[&ptfs("ptfs", "")], &["--workload=getattr", "--rounds=20"]);
+    let bench = &mut scratch.start(&[&ptfs("ptfs", "")], &["--clients=1", "--workload=getattr", "--rounds=20"]);
     bench.wait_for("getattr, 1 client: ptfs, round 1");
-    signal(scratch.server(PTFS), "KILL");
+    signal(scratch.server(), "KILL");
     let status = bench.end();
     scratch.assert_clean();
     let found = scratch.outcome(status, bench);
@@ -64,10 +61,10 @@ fn a_server_that_dies_is_told_with_what_it_said() {
 #[test]
 fn a_mount_that_hangs_is_given_up() {
     let scratch = Scratch::new();
-    let arguments = ["--workload=getattr,open-close", "--rounds=20", "--patience=2s"];
+    let arguments = ["--clients=1", "--workload=getattr,open-close", "--rounds=20", "--patience=2s"];
     let bench = &mut scratch.start(&[&ptfs("ptfs", "")], &arguments);
     bench.wait_for("getattr, 1 client: ptfs, round 1");
-    signal(scratch.server(PTFS), "STOP");
+    signal(scratch.server(), "STOP");
     let status = bench.end();
     scratch.assert_clean();
     let found = scratch.outcome(status, bench);
@@ -82,24 +79,16 @@ fn a_mount_that_hangs_is_given_up() {
 #[test]
 fn a_mount_of_somebody_else_that_hangs_is_left_alone() {
     let scratch = Scratch::new();
-    let (source, point) = (scratch.path("source"), scratch.path("point"));
-    fs::create_dir(&source).expect("new");
-    fs::create_dir(&point).expect("new");
-    fs::write(source.join("kept"), "kept").expect("new");
-    let mut daemon = Command::new(PTFS).arg(&source).arg(&point).spawn().expect("ptfs");
-    until("the mount", || point.join("kept").exists());
-    let target = format!("mine={}", point.display());
-    let bench = &mut scratch.start(&[&target], &["--workload=getattr", "--rounds=20", "--patience=2s"]);
+    let theirs = Theirs::mount(&scratch);
+    let bench =
+        &mut scratch.start(&[&theirs.target()], &["--clients=1", "--workload=getattr", "--rounds=20", "--patience=2s"]);
     bench.wait_for("getattr, 1 client: mine, round 1");
-    signal(daemon.id(), "STOP");
+    signal(theirs.pid(), "STOP");
     let status = bench.end();
     // What hangs there goes on once it can, and ends.
-    signal(daemon.id(), "CONT");
-    until("the mount to answer", || point.join("kept").exists());
+    signal(theirs.pid(), "CONT");
     scratch.assert_clean();
-    until("its directory to be removed", || fs::read_dir(&source).expect("ours").count() == 1);
-    signal(daemon.id(), "TERM");
-    daemon.wait().expect("our child");
+    until("its directory to be removed", || theirs.files() == ["kept"]);
     let found = scratch.outcome(status, bench);
     assert_eq!(found.code, Some(1), "{}", found.said);
     found.assert_good("getattr", "native");
