@@ -64,7 +64,8 @@ fn nothing_is_left_of_a_run_that_is_killed() {
 #[test]
 fn a_mount_that_comes_late_does_not_stay() {
     let scratch = Scratch::new();
-    let late = format!("late=touch {0}; sleep 1; mount -t tmpfs late {{mnt}}; sleep 1000", scratch.path("told").display());
+    let late =
+        format!("late=touch {0}; sleep 1; mount -t tmpfs late {{mnt}}; sleep 1000", scratch.path("told").display());
     let mut bench = scratch.start(&[&late], &["--clients=1", "--workload=getattr"]);
     until("it to be told", || scratch.path("told").exists());
     bench.signal("KILL");
