@@ -144,14 +144,22 @@ impl<'a> Crew<'a> {
 
     /// The points of a sweep: those of one target come one after the other.
     pub fn sweep(&mut self, clients: u32, base_rate: f64) -> Result<Vec<(Load, Outcome)>, Trouble> {
+        self.try_sweep(clients, base_rate).map_err(|trouble| self.explained(trouble))
+    }
+
+    fn try_sweep(&mut self, clients: u32, base_rate: f64) -> Result<Vec<(Load, Outcome)>, Trouble> {
+        let notes = match self.around.workload.caches() {
+            Caches::Any => Vec::new(),
+            Caches::Warm => self.told(&Ask::Warm)?.0,
+            Caches::Cold => vec!["asks for cold caches, and the points of a sweep warm them for each other".to_owned()],
+        };
         let ask = Ask::Sweep { clients, duration: self.around.plan.duration, base_rate };
-        match self.ask(&ask, Bound::WhileItAnswers) {
-            Ok(Answer::Measured(points)) => {
-                let point = |(load, sample)| (load, outcome(sample, None, watch::Shares::default(), Vec::new()));
+        match self.ask(&ask, Bound::WhileItAnswers)? {
+            Answer::Measured(points) => {
+                let point = |(load, sample)| (load, outcome(sample, None, watch::Shares::default(), notes.clone()));
                 Ok(points.into_iter().map(point).collect())
             }
-            Ok(_) => Err(nonsense()),
-            Err(trouble) => Err(self.explained(trouble)),
+            _ => Err(nonsense()),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use ptfs::bench::result::{Cell, Load};
+
 use crate::harness::{PTFS, Scratch, Theirs, ptfs};
 
 #[test]
@@ -47,6 +49,15 @@ fn ptfs_tells_what_it_has_served() {
     }
     let cached = |warning: &&String| warning.contains("cache");
     assert_eq!(cell.warnings.iter().find(cached), None);
+}
+
+#[test]
+fn a_sweep_of_what_wants_cold_caches_is_doubted() {
+    let scratch = Scratch::new();
+    let found = scratch.run(&[], &["--clients=1", "--workload=stat-cold", "--rounds=1", "--sweep"]);
+    let swept = found.results.cells.iter().filter(|cell| matches!(cell.load, Load::Open { .. }));
+    let doubted = |cell: &&Cell| cell.warnings.iter().any(|warning| warning.contains("warm them for each other"));
+    assert!(swept.clone().count() > 0 && swept.clone().all(|cell| doubted(&cell)), "{:?}", found.results.cells);
 }
 
 #[test]
