@@ -149,7 +149,7 @@ fn trend(rates: &[f64]) -> Option<String> {
     let third = rates.len() / 3;
     let (first, last) = (median(&rates[..third.max(1)]), median(&rates[rates.len() - third.max(1)..]));
     let change = if first > 0.0 { last / first - 1.0 } else { 0.0 };
-    let strong = (sum / count as f64).abs() >= TREND && change.abs() > FAR;
+    let strong = f64::abs(sum / count) >= TREND && change.abs() > FAR;
     strong.then(|| {
         let way = if change > 0.0 { "faster" } else { "slower" };
         format!("drifts: it was {:.0} % {way} at the end than at the beginning", change.abs() * 100.0)

@@ -149,7 +149,7 @@ fn measure(options: &Options) -> Result<ExitCode, String> {
 fn listen(stop: Stop, keeper: Arc<Mutex<Option<Keeper>>>) {
     let Ok(mut interrupts) = Interrupts::catch() else { return };
     std::thread::spawn(move || {
-        while let Ok(signal) = interrupts.next() {
+        while let Ok(signal) = interrupts.wait() {
             if !stop.is_set() {
                 stop.set();
                 complain(&format!("{signal}: stopping; once more ends it at once"), INTERRUPTED);
