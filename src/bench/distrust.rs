@@ -40,7 +40,6 @@ pub fn judge(cell: &Cell, served: Served) -> Vec<String> {
     let mut doubts = Vec::new();
     doubts.extend(too_few(cell).filter(|_| !job));
     doubts.extend(answered_by_a_cache(cell).filter(|_| served == Served::Always && !job));
-    doubts.extend(errors(cell));
     doubts.extend(outliers(&rates));
     doubts.extend(trend(&rates));
     doubts.extend(
@@ -104,15 +103,6 @@ fn answered_by_a_cache(cell: &Cell) -> Option<String> {
     let each = cpu / operations as f64;
     (each < CHEAPEST)
         .then(|| format!("a cache seems to have answered: the server used {:.2} us of CPU an operation", each * 1e6))
-}
-
-fn errors(cell: &Cell) -> Option<String> {
-    let mut sums = std::collections::BTreeMap::new();
-    for (errno, count) in cell.rounds.iter().flat_map(|round| &round.errors) {
-        *sums.entry(errno.as_str()).or_insert(0) += count;
-    }
-    let words: Vec<String> = sums.iter().map(|(errno, count)| format!("{count} times {errno}")).collect();
-    (!words.is_empty()).then(|| format!("operations failed: {}", words.join(", ")))
 }
 
 fn outliers(rates: &[f64]) -> Option<String> {
@@ -184,6 +174,7 @@ mod tests {
             load: Load::Closed { clients: 1 },
             rounds: rates.iter().map(round).collect(),
             failure: None,
+            knee: false,
             warnings: Vec::new(),
         }
     }
@@ -212,9 +203,6 @@ mod tests {
         let mut stolen = cell(&[10_000, 10_000]);
         stolen.rounds[0].steal = 0.03;
         doubts(&stolen, "hypervisor");
-        let mut failing = cell(&[10_000]);
-        failing.rounds[0].errors = [("EIO".to_owned(), 3)].into();
-        doubts(&failing, "3 times EIO");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use ptfs::bench::result::Load;
+
 use crate::harness::{PTFS, Scratch, Theirs, ptfs};
 
 #[test]
@@ -92,6 +94,22 @@ fn every_kind_of_load() {
     assert_eq!(found.code, Some(0), "{}", found.said);
     let loads: BTreeSet<String> = found.results.cells.iter().map(|cell| format!("{:?}", cell.load)).collect();
     assert_eq!(loads.len(), 2, "{loads:?}");
+}
+
+#[test]
+fn a_sweep_ends_beyond_the_knee() {
+    let scratch = Scratch::new();
+    let more = ["--rounds=1", "--clients=2", "--workload=getattr", "--sweep"];
+    let found = scratch.run(&[&ptfs("ptfs", "")], &more);
+    let points: Vec<_> = found.results.cells.iter().filter(|cell| matches!(cell.load, Load::Open { .. })).collect();
+    for target in ["native", "ptfs"] {
+        let points: Vec<_> = points.iter().filter(|cell| cell.target == target).collect();
+        assert!(points.len() > 1, "{target}: {}", found.said);
+        assert!(points.iter().filter(|cell| cell.knee).count() <= 1);
+        assert!(points.iter().all(|cell| cell.rounds.iter().all(|round| round.client.system > 0.0)));
+        let served = points.iter().all(|cell| cell.rounds.iter().all(|round| round.server.is_some()));
+        assert_eq!(served, target == "ptfs");
+    }
 }
 
 #[test]
