@@ -126,6 +126,10 @@ pub fn keep(mark: &str, mounts: &Path, directories: &[PathBuf]) -> bool {
         target::force(&point);
     }
     family::end(family::marked(&format!("{mark}/")), Duration::from_secs(2), KILLED_WITHIN);
+    // Some mount only now.
+    for point in mounted_below(mounts) {
+        target::force(&point);
+    }
     let mut clean = true;
     // Nothing but empty directories: what is mounted there still must not be looked into.
     for point in fs::read_dir(mounts).into_iter().flatten().flatten() {

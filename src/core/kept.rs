@@ -82,9 +82,10 @@ impl Kept {
 
     /// Blocks until no more than `most` are leaving, or none seems to be.
     pub fn wait(&self, most: usize) {
+        // Both under the lock: the last one who goes must not take back what the next has asked for.
+        let mut guard = lock(&self.lock);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.enough.fetch_max(most, Ordering::SeqCst);
-        let mut guard = lock(&self.lock);
         loop {
             let before = self.leaving();
             if before <= most {
@@ -98,10 +99,10 @@ impl Kept {
                 break;
             }
         }
-        drop(guard);
         if self.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.enough.store(0, Ordering::SeqCst);
         }
+        drop(guard);
     }
 }
 

@@ -60,6 +60,20 @@ fn nothing_is_left_of_a_run_that_is_killed() {
     until("the files to go", || fs::read_dir(scratch.path("tmp")).expect("ours").next().is_none());
 }
 
+/// Whoever was told to mount does so while everything is being taken down.
+#[test]
+fn a_mount_that_comes_late_does_not_stay() {
+    let scratch = Scratch::new();
+    let late =
+        format!("late=touch {0}; sleep 1; mount -t tmpfs late {{mnt}}; sleep 1000", scratch.path("told").display());
+    let mut bench = scratch.start(&[&late], &["--clients=1", "--workload=getattr"]);
+    until("it to be told", || scratch.path("told").exists());
+    bench.signal("KILL");
+    assert_eq!(bench.end().signal(), Some(9));
+    until("the files to go", || fs::read_dir(scratch.path("tmp")).expect("ours").next().is_none());
+    scratch.assert_clean();
+}
+
 #[test]
 fn a_terminal_that_is_closed_stops_it() {
     let scratch = Scratch::new();

@@ -270,6 +270,34 @@ fn healthz_believes_the_mount_alone() {
     assert!(!prober.exists());
 }
 
+/// Hundredths of a second that the daemon's thread of this name has spent on a CPU.
+fn spent(daemon: &Daemon, name: &str) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("runs").flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    let stat = stats.into_iter().find(|stat| stat.contains(&format!("({name})"))).expect("such a thread");
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    [11, 12].iter().map(|&field: &usize| fields[field].parse::<u64>().expect("a number")).sum()
+}
+
+/// Its end is heard once, and costs nothing afterwards.
+#[test]
+fn a_prober_that_was_killed_is_told() {
+    let scratch = Scratch::new();
+    let daemon = scratch.serve(&["--metrics=0"]);
+    let (address, prober) = (address(&daemon), prober(&daemon));
+    assert_eq!(get(&address, "/healthz").0, 200);
+    let pid = prober.file_name().expect("a number");
+    assert!(run(Command::new("kill").args(["-s", "KILL"]).arg(pid)).status.success());
+    let told = (503, "the process that tests the mount has ended\n".to_owned());
+    until("its end to be told", || get(&address, "/healthz") == told);
+    let before = spent(&daemon, "observe");
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(get(&address, "/healthz"), told);
+    let spent = spent(&daemon, "observe") - before;
+    assert!(spent < 50, "{spent} hundredths of a second for nothing");
+    daemon.stop();
+}
+
 #[test]
 fn a_mount_that_hangs_can_be_ended() {
     let scratch = Scratch::new();

@@ -18,7 +18,12 @@ pub struct Prober {
     /// Since when it owes an answer.
     asked: Option<Instant>,
     heard: Vec<u8>,
+    /// It has ended: nothing more comes from there.
+    gone: bool,
 }
+
+/// Why there will be no answer any more.
+pub const ENDED: &str = "the process that tests the mount has ended";
 
 impl Prober {
     /// Starts it. The daemon's device is closed there, and no thread exists yet.
@@ -26,23 +31,28 @@ impl Prober {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let child = Companion::start(c"ptfs-probe", ours, theirs, |line| answer(line, point, id))?;
-        Ok(Prober { child, asked: None, heard: Vec::new() })
+        Ok(Prober { child, asked: None, heard: Vec::new(), gone: false })
     }
 
-    /// Begins a test, unless one has not ended yet: its answer is as good. The time since when it is waited for.
-    pub fn ask(&mut self) -> Instant {
-        *self.asked.get_or_insert_with(|| {
+    /// Begins a test, unless one has not ended yet: its answer is as good. The time since when it is waited for; `None` if
+    /// there is nobody to ask.
+    pub fn ask(&mut self) -> Option<Instant> {
+        if self.gone {
+            return None;
+        }
+        let since = *self.asked.get_or_insert_with(|| {
             if let Some(mut line) = self.child.tie() {
                 // Cannot be full of one byte at a time; that the other end is closed is heard from reading.
                 let _ = line.write(b"?");
             }
             Instant::now()
-        })
+        });
+        Some(since)
     }
 
-    /// Where the answer comes.
+    /// Where the answer comes. An end that was heard would be heard again and again.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.child.tie().map(AsFd::as_fd)
+        self.child.tie().filter(|_| !self.gone).map(AsFd::as_fd)
     }
 
     /// The answer, if it has come: nothing, or why the mount is not well.
@@ -50,7 +60,10 @@ impl Prober {
         let mut buffer = [0; 256];
         let length = match self.child.tie()?.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-            Ok(0) | Err(_) => return Some(Err("the process that tests the mount has ended".to_owned())),
+            Ok(0) | Err(_) => {
+                self.gone = true;
+                return Some(Err(ENDED.to_owned()));
+            }
             Ok(length) => length,
         };
         self.heard.extend_from_slice(buffer.get(..length).unwrap_or_default());

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Observed;
 use super::guests::{Door, Reaction, Verdict};
 use super::http::{Asked, Response, TEXT, parse};
-use super::probe::Prober;
+use super::probe::{ENDED, Prober};
 use crate::stats::prometheus;
 use crate::sys::told::Refusal;
 
@@ -57,10 +57,12 @@ fn http(observed: &Observed, prober: Option<&mut Prober>, heard: &[u8]) -> React
                 let content_type = prometheus::CONTENT_TYPE;
                 Reaction::Say(Response { status: "200 OK", content_type, body: &text }.bytes(body))
             }
-            ("/healthz", Some(prober)) => {
-                let since = prober.ask();
-                Reaction::Probe { patience: HEALTHY, say: Box::new(move |verdict| health(verdict, since, body)) }
-            }
+            ("/healthz", Some(prober)) => match prober.ask() {
+                Some(since) => {
+                    Reaction::Probe { patience: HEALTHY, say: Box::new(move |verdict| health(verdict, since, body)) }
+                }
+                None => plain(UNWELL, &format!("{ENDED}\n"), body),
+            },
             ("/healthz", None) => plain(UNWELL, "there is no process to test the mount\n", body),
             ("/", _) => plain("200 OK", INDEX, body),
             _ => plain("404 Not Found", INDEX, body),
