@@ -12,7 +12,7 @@ impl Interrupts {
     }
 
     /// Waits for the next one.
-    pub fn next(&mut self) -> io::Result<&'static str> {
+    pub fn wait(&mut self) -> io::Result<&'static str> {
         match *self {}
     }
 }

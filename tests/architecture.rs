@@ -48,16 +48,30 @@ fn src_keeps_the_rules() {
         .iter()
         .flat_map(|source| {
             RULES.iter().flat_map(move |(name, rule)| {
-                rule(source).into_iter().map(move |fault| format!("src/{}: {name}: {fault}", source.path))
+                rule(source).into_iter().map(move |fault| format!("{}: {name}: {fault}", source.file()))
             })
         })
         .collect();
     assert!(faults.is_empty(), "{} broken rules:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// One file below `src`, with what the rules search in.
+/// The siblings of `src/sys` for another platform. For every rule they are the room `sys`.
+const SIBLINGS: &str = "src-macos";
+
+#[test]
+fn siblings_have_the_names_of_those_that_they_stand_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = sources_under(root);
+    let siblings: Vec<&str> = files.iter().filter_map(|source| source.path.strip_prefix("src-macos/")).collect();
+    assert!(siblings.len() > 2, "none found: this test reads nothing");
+    for name in siblings {
+        assert!(root.join("src/sys").join(name).exists(), "{SIBLINGS}/{name} stands for nothing in src/sys");
+    }
+}
+
+/// One file below `src`, or below [`SIBLINGS`], with what the rules search in.
 struct Source {
-    /// Relative to `src`, with `/`.
+    /// Relative to `src`, with `/`; of siblings, with their directory.
     path: String,
     text: String,
     /// `text` with comments and literals blanked out; byte offsets and lines stay the same.
@@ -76,9 +90,15 @@ impl Source {
     /// The directory below `src`, or the file's stem for `src/NAME.rs`.
     fn room(&self) -> &str {
         match self.path.split_once('/') {
+            Some((SIBLINGS, _)) => "sys",
             Some((room, _)) => room,
             None => self.path.trim_end_matches(".rs"),
         }
+    }
+
+    /// Relative to the repository.
+    fn file(&self) -> String {
+        if self.path.starts_with(SIBLINGS) { self.path.clone() } else { format!("src/{}", self.path) }
     }
 
     fn line_of(&self, offset: usize) -> usize {
@@ -207,17 +227,25 @@ fn no_unwrap(source: &Source) -> Vec<String> {
 
 // ---- reading ----
 
-/// Every `.rs` file below `root/src`. A file that another declares as `#[cfg(test)] mod name;` is test code whole.
+/// Every `.rs` file below `root/src` and its siblings. A file that another declares as `#[cfg(test)] mod name;` is test code whole.
 fn sources_under(root: &Path) -> Vec<Source> {
     let src = root.join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
+    if root.join(SIBLINGS).is_dir() {
+        collect(&root.join(SIBLINGS), &mut files);
+    }
     files.sort();
     let mut test_files = HashSet::new();
     let mut sources = Vec::new();
     for file in &files {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let path = file.strip_prefix(&src).expect("below src").to_string_lossy().replace('\\', "/");
+        let path = file
+            .strip_prefix(&src)
+            .or_else(|_| file.strip_prefix(root))
+            .expect("below")
+            .to_string_lossy()
+            .replace('\\', "/");
         let source = Source::new(&path, &text);
         for range in &source.test_only {
             test_files.extend(declared_file(file, &source.code[range.clone()]));
@@ -423,6 +451,9 @@ fn a_platform_switch_outside_lib_is_found() {
     assert!(broken(platform_switch, "ops/mod.rs", "#[cfg(target_os = \"linux\")]\nfn f() {}"));
     assert!(broken(platform_switch, "ops/mod.rs", "if cfg!(not(target_os = \"macos\")) {}"));
     assert!(!broken(platform_switch, "lib.rs", "#[cfg(target_os = \"linux\")]\nmod uring;"));
+    assert!(broken(platform_switch, "src-macos/mount.rs", "#[cfg(target_os = \"macos\")]\nfn f() {}"));
+    assert!(broken(imports, "src-macos/mount.rs", "use crate::ops::Os;"));
+    assert!(!broken(unsafe_rooms, "src-macos/mount.rs", "// SAFETY: f wants nothing\nunsafe { f() }"));
 }
 
 #[test]

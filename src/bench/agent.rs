@@ -46,15 +46,6 @@ pub enum Ask {
         /// See [`load::run`].
         duration: Duration,
     },
-    /// See [`load::sweep`].
-    Sweep {
-        /// See [`load::sweep`].
-        clients: u32,
-        /// Of each point.
-        duration: Duration,
-        /// See [`load::sweep`].
-        base_rate: f64,
-    },
     /// Remove the directory.
     Remove,
 }
@@ -69,8 +60,8 @@ pub enum Answer {
         /// Not all of the caches could be reached: for that one must be root.
         partly: bool,
     },
-    /// What was measured: a round, or the points of a sweep.
-    Measured(Vec<(Load, Sample)>),
+    /// What was measured.
+    Measured(Sample),
     /// Why not.
     Failed(String),
 }
@@ -143,13 +134,6 @@ impl Agent {
                 return Ok(Answer::Done { notes, partly: !whole });
             }
             Ask::Run { load, duration } => return ready.run(load, duration, &self.stop),
-            Ask::Sweep { clients, duration, base_rate } => {
-                let sweep = load::sweep(&ready.prepared, clients, duration, &self.stop, base_rate)?;
-                let points = sweep.points.into_iter();
-                return Ok(Answer::Measured(
-                    points.map(|(load, found)| (load, sample(found, Usage::default()))).collect(),
-                ));
-            }
             Ask::Remove => {
                 let removed = fs::remove_dir_all(&ready.directory);
                 removed.map_err(|error| format!("cannot remove {}: {error}", ready.directory.display()))?;
@@ -187,7 +171,7 @@ impl Ready {
             voluntary: a.voluntary + b.voluntary,
             involuntary: a.involuntary + b.involuntary,
         });
-        Ok(Answer::Measured(vec![(load, sample(measured, client))]))
+        Ok(Answer::Measured(sample(measured, client)))
     }
 }
 

@@ -48,7 +48,7 @@ impl Caches {
         }
         let part = resident();
         self.read_once = true;
-        part.filter(|&part| part < WARM).map(|part| warm_in_vain(part)).into_iter().collect()
+        part.filter(|&part| part < WARM).map(warm_in_vain).into_iter().collect()
     }
 
     /// Has the kernel forget everything, and whether it could be told so of all caches. What is to be said.
@@ -68,7 +68,7 @@ impl Caches {
                 break;
             }
         }
-        (left.filter(|&part| part > COLD).map(|part| chill_in_vain(part)).into_iter().collect(), whole)
+        (left.filter(|&part| part > COLD).map(chill_in_vain).into_iter().collect(), whole)
     }
 
     /// False if some caches are out of reach for who is not root.

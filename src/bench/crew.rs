@@ -6,6 +6,7 @@ use super::agent::{Answer, Ask, Sample};
 use super::cli::Plan;
 use super::client::{Bound, Client, Trouble};
 use super::family;
+use super::load::Point;
 use super::place::Place;
 use super::result::{self, Load, Round};
 use super::server::Server;
@@ -49,6 +50,22 @@ pub struct Outcome {
     pub late: u64,
     /// What is to be said, each once.
     pub notes: Vec<String>,
+}
+
+impl Point for Outcome {
+    fn rate(&self) -> f64 {
+        if self.round.seconds > 0.0 { self.round.operations as f64 / self.round.seconds } else { 0.0 }
+    }
+
+    fn quantile(&self, part: f64) -> u64 {
+        let all: u64 = self.round.latency.iter().map(|(_, count)| count).sum();
+        let mut below = 0;
+        let reached = self.round.latency.iter().find(|(_, count)| {
+            below += count;
+            below as f64 >= all as f64 * part
+        });
+        reached.map_or(0, |(high, _)| *high)
+    }
 }
 
 impl<'a> Crew<'a> {
@@ -129,8 +146,7 @@ impl<'a> Crew<'a> {
         let (cpus, before) = (watch::Moment::now(), self.server.as_ref().map(Server::now));
         let answer = self.ask(&Ask::Run { load, duration }, bound)?;
         let (later, after) = (watch::Moment::now(), self.server.as_ref().map(Server::now));
-        let Answer::Measured(measured) = answer else { return Err(nonsense()) };
-        let Some((_, sample)) = measured.into_iter().next() else { return Err(nonsense()) };
+        let Answer::Measured(sample) = answer else { return Err(nonsense()) };
         let moments = before.as_ref().zip(after.as_ref());
         let served = self.server.as_ref().zip(moments).map(|(server, (before, after))| server.between(before, after));
         let known = std::iter::once(&sample.client).chain(served.as_ref().map(|served| &served.usage));
@@ -140,27 +156,6 @@ impl<'a> Crew<'a> {
             return Err(Trouble::Failed(nothing_went_well(&sample)));
         }
         Ok(outcome(sample, served, shares, notes))
-    }
-
-    /// The points of a sweep: those of one target come one after the other.
-    pub fn sweep(&mut self, clients: u32, base_rate: f64) -> Result<Vec<(Load, Outcome)>, Trouble> {
-        self.try_sweep(clients, base_rate).map_err(|trouble| self.explained(trouble))
-    }
-
-    fn try_sweep(&mut self, clients: u32, base_rate: f64) -> Result<Vec<(Load, Outcome)>, Trouble> {
-        let notes = match self.around.workload.caches() {
-            Caches::Any => Vec::new(),
-            Caches::Warm => self.told(&Ask::Warm)?.0,
-            Caches::Cold => vec!["asks for cold caches, and the points of a sweep warm them for each other".to_owned()],
-        };
-        let ask = Ask::Sweep { clients, duration: self.around.plan.duration, base_rate };
-        match self.ask(&ask, Bound::WhileItAnswers)? {
-            Answer::Measured(points) => {
-                let point = |(load, sample)| (load, outcome(sample, None, watch::Shares::default(), notes.clone()));
-                Ok(points.into_iter().map(point).collect())
-            }
-            _ => Err(nonsense()),
-        }
     }
 
     /// Ends all of it. What went wrong with that.

@@ -40,7 +40,6 @@ pub fn judge(cell: &Cell, served: Served) -> Vec<String> {
     let mut doubts = Vec::new();
     doubts.extend(too_few(cell).filter(|_| !job));
     doubts.extend(answered_by_a_cache(cell).filter(|_| served == Served::Always && !job));
-    doubts.extend(errors(cell));
     doubts.extend(outliers(&rates));
     doubts.extend(trend(&rates));
     doubts.extend(
@@ -106,15 +105,6 @@ fn answered_by_a_cache(cell: &Cell) -> Option<String> {
         .then(|| format!("a cache seems to have answered: the server used {:.2} us of CPU an operation", each * 1e6))
 }
 
-fn errors(cell: &Cell) -> Option<String> {
-    let mut sums = std::collections::BTreeMap::new();
-    for (errno, count) in cell.rounds.iter().flat_map(|round| &round.errors) {
-        *sums.entry(errno.as_str()).or_insert(0) += count;
-    }
-    let words: Vec<String> = sums.iter().map(|(errno, count)| format!("{count} times {errno}")).collect();
-    (!words.is_empty()).then(|| format!("operations failed: {}", words.join(", ")))
-}
-
 fn outliers(rates: &[f64]) -> Option<String> {
     if rates.len() < ROUNDS {
         return None;
@@ -149,7 +139,7 @@ fn trend(rates: &[f64]) -> Option<String> {
     let third = rates.len() / 3;
     let (first, last) = (median(&rates[..third.max(1)]), median(&rates[rates.len() - third.max(1)..]));
     let change = if first > 0.0 { last / first - 1.0 } else { 0.0 };
-    let strong = (sum / count as f64).abs() >= TREND && change.abs() > FAR;
+    let strong = f64::abs(sum / count) >= TREND && change.abs() > FAR;
     strong.then(|| {
         let way = if change > 0.0 { "faster" } else { "slower" };
         format!("drifts: it was {:.0} % {way} at the end than at the beginning", change.abs() * 100.0)
@@ -184,6 +174,7 @@ mod tests {
             load: Load::Closed { clients: 1 },
             rounds: rates.iter().map(round).collect(),
             failure: None,
+            knee: false,
             warnings: Vec::new(),
         }
     }
@@ -212,9 +203,6 @@ mod tests {
         let mut stolen = cell(&[10_000, 10_000]);
         stolen.rounds[0].steal = 0.03;
         doubts(&stolen, "hypervisor");
-        let mut failing = cell(&[10_000]);
-        failing.rounds[0].errors = [("EIO".to_owned(), 3)].into();
-        doubts(&failing, "3 times EIO");
     }
 
     #[test]

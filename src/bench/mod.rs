@@ -1,8 +1,8 @@
 //! `ptfs-bench`: measures any mount, and distrusts what it measures.
 //!
-//! [`run`] goes through the cells. It never touches a target itself, since a mount that hangs takes whoever uses it
-//! along: an [`agent`] does, a process for each target, and [`crew`] has that, the mount and its server together.
-//! [`workload`] and [`load`] are what an agent does, [`place`] where, and [`distrust`] looks for reasons not to believe
+//! `run` goes through the cells. It never touches a target itself, since a mount that hangs takes whoever uses it
+//! along: an `agent` does, a process for each target, and `crew` has that, the mount and its server together.
+//! `workload` and `load` are what an agent does, `place` where, and `distrust` looks for reasons not to believe
 //! it. [`result`] is what comes out, for [`report`] to show.
 
 mod agent;
@@ -149,7 +149,7 @@ fn measure(options: &Options) -> Result<ExitCode, String> {
 fn listen(stop: Stop, keeper: Arc<Mutex<Option<Keeper>>>) {
     let Ok(mut interrupts) = Interrupts::catch() else { return };
     std::thread::spawn(move || {
-        while let Ok(signal) = interrupts.next() {
+        while let Ok(signal) = interrupts.wait() {
             if !stop.is_set() {
                 stop.set();
                 complain(&format!("{signal}: stopping; once more ends it at once"), INTERRUPTED);

@@ -90,6 +90,9 @@ pub struct Cell {
     pub rounds: Vec<Round>,
     /// Why it could not be measured, or not to the end.
     pub failure: Option<String>,
+    /// The last rate of a sweep that the target kept up with.
+    #[serde(default)]
+    pub knee: bool,
     /// What makes it doubtful.
     pub warnings: Vec<String>,
 }

@@ -6,6 +6,7 @@ use super::cli::Plan;
 use super::client::Trouble;
 use super::crew::{Circumstances, Crew, Outcome};
 use super::distrust::{self, Served};
+use super::load::{Sweep, search};
 use super::place::Place;
 use super::progress::Progress;
 use super::result::{Cell, Load, Results, Round};
@@ -16,7 +17,7 @@ use super::workload::Workload;
 /// A sweep starts from this where no closed loop has told a better rate.
 const SOME_RATE: f64 = 1000.0;
 /// Points that a sweep takes, as a guess for the time that is left.
-const SWEEP_POINTS: f64 = 10.0;
+const SWEEP_POINTS: f64 = 8.0;
 
 /// Measures all of `plan`, until `stop`.
 pub struct Run<'a> {
@@ -168,31 +169,34 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The points of one target come one after the other: they are its own.
     fn sweeps(&mut self, workload: &Workload, clients: u32, team: &mut Team<'a>) {
         for (target, member) in &mut team.members {
-            if self.stop.is_set() {
-                return;
-            }
             let Ok(crew) = member else { continue };
-            self.progress.at(&format!("{}: sweep of {}", workload.name(), target.name), true);
             let base_rate = closed_rate(&self.results.cells, workload.name(), &target.name).unwrap_or(SOME_RATE);
-            match crew.sweep(clients, base_rate) {
-                Ok(points) => {
-                    for (load, outcome) in points {
-                        let mut cell = new_cell(workload, target, load);
-                        let late = take(&mut cell, outcome);
-                        finish(&mut cell, workload, late, self.stop);
-                        self.results.cells.push(cell);
-                    }
-                }
-                Err(Trouble::Stopped) => {}
-                Err(Trouble::Failed(why) | Trouble::Lost(why)) => {
-                    let mut cell = new_cell(workload, target, Load::Open { clients, rate: base_rate });
-                    cell.failure = Some(why);
-                    self.results.cells.push(cell);
-                }
+            let mut failure = None;
+            let sweep = search(clients, base_rate, self.stop, |rate| {
+                let load = Load::Open { clients, rate };
+                self.progress.at(&format!("{}, sweep, {}: {}", workload.name(), in_words(load), target.name), true);
+                self.progress.advance(self.plan.duration.as_secs_f64());
+                crew.round(load).map_err(|trouble| failure = Some((load, trouble))).ok()
+            });
+            self.points(workload, target, sweep);
+            if let Some((load, Trouble::Failed(why) | Trouble::Lost(why))) = failure {
+                let mut cell = new_cell(workload, target, load);
+                cell.failure = Some(why);
+                self.results.cells.push(cell);
             }
-            self.progress.advance(self.plan.duration.as_secs_f64() * SWEEP_POINTS);
+        }
+    }
+
+    fn points(&mut self, workload: &Workload, target: &Target, sweep: Sweep<Outcome>) {
+        for (at, (load, outcome)) in sweep.points.into_iter().enumerate() {
+            let mut cell = new_cell(workload, target, load);
+            cell.knee = sweep.knee == Some(at);
+            let late = take(&mut cell, outcome);
+            finish(&mut cell, workload, late, self.stop);
+            self.results.cells.push(cell);
         }
     }
 }
@@ -216,6 +220,7 @@ fn new_cell(workload: &Workload, target: &Target, load: Load) -> Cell {
         load,
         rounds: Vec::new(),
         failure: None,
+        knee: false,
         warnings: Vec::new(),
     }
 }
@@ -264,7 +269,7 @@ fn in_words(load: Load) -> String {
     match load {
         Load::Closed { clients: 1 } => "1 client".to_owned(),
         Load::Closed { clients } => format!("{clients} clients"),
-        Load::Open { clients, rate } => format!("{rate} a second from {clients} clients"),
+        Load::Open { clients, rate } => format!("{rate:.0} a second from {clients} clients"),
         Load::Depth { depth } => format!("depth {depth}"),
         Load::Job => "whole".to_owned(),
     }

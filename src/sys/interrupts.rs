@@ -42,7 +42,7 @@ impl Interrupts {
     }
 
     /// Waits for the next one; its name.
-    pub fn next(&mut self) -> io::Result<&'static str> {
+    pub fn wait(&mut self) -> io::Result<&'static str> {
         let mut signal = [0];
         self.from.read_exact(&mut signal)?;
         Ok(match libc::c_int::from(signal[0]) {
@@ -79,7 +79,7 @@ mod tests {
         for (signal, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
             // SAFETY: the signal is caught.
             unsafe { libc::raise(signal) };
-            assert_eq!(interrupts.next().expect("one waits"), name);
+            assert_eq!(interrupts.wait().expect("one waits"), name);
         }
     }
 }

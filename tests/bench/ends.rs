@@ -20,7 +20,7 @@ fn ctrl_c_keeps_what_was_measured() {
     for name in ["INT", "TERM"] {
         let scratch = Scratch::new();
         let mut bench = in_the_middle(&scratch);
-        bench.wait_for("getattr, 1 client: ptfs, round 1 ");
+        bench.wait_for("getattr, 1 client: ptfs, round 1");
         bench.signal(name);
         let status = bench.end();
         scratch.assert_clean();

@@ -73,6 +73,31 @@ fn a_server_that_dies_is_told_with_what_it_said() {
 }
 
 #[test]
+fn a_stall_in_the_daemon_shows_with_its_size() {
+    const STALL: u64 = 300_000_000;
+    let scratch = Scratch::new();
+    let more = ["--rounds=1", "--duration=2s", "--workload=getattr"];
+    let run = |loads: &[&str]| {
+        let found = scratch.run(&[&ptfs("ptfs", "--stall GETATTR:300ms:200")], &[&more, loads].concat());
+        assert_eq!(found.code, Some(0), "{}", found.said);
+        found.assert_good("getattr", "ptfs");
+        let round = found.cell("getattr", "ptfs").rounds[0].clone();
+        // What took as long as the stall; buckets are a little wider than that.
+        let slower =
+            |than: u64| round.latency.iter().filter(|(high, _)| *high >= than).map(|(_, count)| count).sum::<u64>();
+        let max = round.latency.last().expect("samples").0;
+        assert!((STALL..STALL + 1_500_000_000).contains(&max), "{max}");
+        (slower(STALL), slower(STALL / 2), round.operations)
+    };
+    let (as_slow, _, operations) = run(&["--clients=1"]);
+    // Every 200th, and hardly any other.
+    assert!(as_slow.abs_diff(operations / 200) <= 2, "{as_slow} of {operations}");
+    // A client that comes at its own times meets each stall many times: all that were due meanwhile have waited.
+    let (as_slow, half_as_slow, operations) = run(&["--clients=1", "--rate=400"]);
+    assert!(as_slow >= 1 && half_as_slow > 20 * (operations / 200), "{as_slow}, {half_as_slow} of {operations}");
+}
+
+#[test]
 fn a_mount_that_hangs_is_given_up() {
     let scratch = Scratch::new();
     let arguments = ["--clients=1", "--workload=getattr,open-close", "--rounds=20", "--patience=2s"];

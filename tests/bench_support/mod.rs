@@ -83,7 +83,7 @@ pub fn run(
 
 pub fn cell(workload: &str, target: &str, load: Load, rounds: Vec<Round>) -> Cell {
     let (workload, target) = (workload.to_owned(), target.to_owned());
-    Cell { workload, target, load, rounds, failure: None, warnings: Vec::new() }
+    Cell { workload, target, load, rounds, failure: None, knee: false, warnings: Vec::new() }
 }
 
 /// Samples in a round, and how many different ones are drawn for them.

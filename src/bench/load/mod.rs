@@ -16,7 +16,7 @@ use super::workload::Prepared;
 use super::workload::operation::Clients;
 
 pub use measured::Measured;
-pub use sweep::Sweep;
+pub use sweep::{Point, Sweep, search};
 
 /// Runs one round. Wrong bytes and wrong attributes are no errors, but [`Measured::wrong`].
 ///
@@ -36,15 +36,4 @@ pub fn clients(source: &dyn Clients, load: Load, duration: Duration, stop: &Stop
         Load::Open { clients, rate } => open::run(source, clients, rate, duration, stop),
         Load::Depth { .. } | Load::Job => Err("neither a closed nor an open loop".to_owned()),
     }
-}
-
-/// Raises the rate until the knee; `base_rate` is what a closed loop reaches.
-pub fn sweep(
-    prepared: &Prepared,
-    clients: u32,
-    duration: Duration,
-    stop: &Stop,
-    base_rate: f64,
-) -> Result<Sweep, String> {
-    sweep::run(prepared, clients, duration, stop, base_rate)
 }

@@ -53,7 +53,7 @@ fn target(name: &str, command: Option<&str>) -> Target {
 /// A cell without faults.
 pub fn cell(workload: &str, target: &str, load: Load, rounds: Vec<Round>) -> Cell {
     let (workload, target) = (workload.to_owned(), target.to_owned());
-    Cell { workload, target, load, rounds, failure: None, warnings: Vec::new() }
+    Cell { workload, target, load, rounds, failure: None, knee: false, warnings: Vec::new() }
 }
 
 /// A second in which so many were done.

@@ -84,6 +84,7 @@ fn notes_of(out: &mut String, notes: &[Note]) {
         let (class, word) = match note.kind {
             Kind::Failure => ("failure", "Failed"),
             Kind::Warning => ("warning", "Doubtful"),
+            Kind::Remark => ("remark", "Found"),
         };
         let _ = writeln!(out, "<p class=\"note {class}\"><b>{word}:</b> {}</p>", escaped(&note.text));
     }

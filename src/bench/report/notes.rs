@@ -8,13 +8,14 @@ use super::human;
 use super::summary::Block;
 use crate::bench::result::{Cell, Results};
 
-/// Whether something was not measured, or is doubtful.
+/// Whether something was not measured, or is doubtful; or only worth a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Kind {
     Failure,
     Warning,
+    Remark,
 }
 
 /// One line.
@@ -66,7 +67,8 @@ fn of_cell(cell: &Cell) -> Vec<(Kind, String)> {
     let failure = cell.failure.iter().map(|failure| (Kind::Failure, failure.clone()));
     let errors = errors(cell).map(|text| (Kind::Failure, text));
     let warnings = cell.warnings.iter().map(|warning| (Kind::Warning, warning.clone()));
-    failure.chain(errors).chain(warnings).collect()
+    let knee = cell.knee.then(|| (Kind::Remark, "the knee: the last rate that it keeps up with".to_owned()));
+    failure.chain(errors).chain(knee).chain(warnings).collect()
 }
 
 /// `12 of 40.0k operations failed: EIO 10, ENOENT 2`.

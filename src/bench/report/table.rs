@@ -88,12 +88,14 @@ fn write_note(out: &mut String, note: &Note, paint: Paint) {
     let sign = match note.kind {
         Kind::Failure => "✗",
         Kind::Warning => "!",
+        Kind::Remark => "▸",
     };
     for (index, line) in wrapped(&printable(&note.text), WIDTH - 4).iter().enumerate() {
         let line = format!("  {} {line}", if index == 0 { sign } else { " " });
         out.push_str(&match note.kind {
             Kind::Failure => paint.red(&line),
             Kind::Warning => paint.yellow(&line),
+            Kind::Remark => line,
         });
         out.push('\n');
     }
