@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::caches::Caches;
-use super::load::{self, Measured};
+use super::load::{self, Measured, Ran, told};
 use super::result::{Load, Usage};
 use super::stop::Stop;
 use super::workload::{Prepared, Workload};
@@ -46,6 +46,8 @@ pub enum Ask {
         /// See [`load::run`].
         duration: Duration,
     },
+    /// After each round: read back what was written.
+    LookBack,
     /// Remove the directory.
     Remove,
 }
@@ -62,6 +64,8 @@ pub enum Answer {
     },
     /// What was measured.
     Measured(Sample),
+    /// What was found wrong afterwards.
+    Found(Vec<String>),
     /// Why not.
     Failed(String),
 }
@@ -118,6 +122,8 @@ struct Ready {
     prepared: Prepared,
     directory: PathBuf,
     caches: Caches,
+    /// The last round's [`Ran::look_back`].
+    look_back: Option<Box<dyn FnOnce() -> Vec<String>>>,
 }
 
 impl Agent {
@@ -134,6 +140,10 @@ impl Agent {
                 return Ok(Answer::Done { notes, partly: !whole });
             }
             Ask::Run { load, duration } => return ready.run(load, duration, &self.stop),
+            Ask::LookBack => {
+                let look_back = ready.look_back.take();
+                return Ok(Answer::Found(told(look_back.map(|look_back| look_back()).unwrap_or_default())));
+            }
             Ask::Remove => {
                 let removed = fs::remove_dir_all(&ready.directory);
                 removed.map_err(|error| format!("cannot remove {}: {error}", ready.directory.display()))?;
@@ -154,15 +164,15 @@ impl Agent {
         fs::create_dir(&directory).map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
         let prepared = workload.prepare(&directory, scale, &self.stop)?;
         let caches = Caches::of(&directory, host);
-        self.ready = Some(Ready { prepared, directory, caches });
+        self.ready = Some(Ready { prepared, directory, caches, look_back: None });
         Ok(done(Vec::new()))
     }
 }
 
 impl Ready {
-    fn run(&self, load: Load, duration: Duration, stop: &Stop) -> Result<Answer, String> {
+    fn run(&mut self, load: Load, duration: Duration, stop: &Stop) -> Result<Answer, String> {
         let before = usage::spent().unwrap_or_default();
-        let measured = load::run(&self.prepared, load, duration, stop)?;
+        let Ran { measured, look_back } = load::measure(&self.prepared, load, duration, stop)?;
         let after = usage::spent().unwrap_or_default();
         let used = before.into_iter().zip(after).map(|(before, after)| between(before, after));
         let client = used.fold(Usage::default(), |a, b| Usage {
@@ -171,6 +181,7 @@ impl Ready {
             voluntary: a.voluntary + b.voluntary,
             involuntary: a.involuntary + b.involuntary,
         });
+        self.look_back = Some(look_back);
         Ok(Answer::Measured(sample(measured, client)))
     }
 }

@@ -146,16 +146,28 @@ impl<'a> Crew<'a> {
         let (cpus, before) = (watch::Moment::now(), self.server.as_ref().map(Server::now));
         let answer = self.ask(&Ask::Run { load, duration }, bound)?;
         let (later, after) = (watch::Moment::now(), self.server.as_ref().map(Server::now));
-        let Answer::Measured(sample) = answer else { return Err(nonsense()) };
+        let Answer::Measured(mut sample) = answer else { return Err(nonsense()) };
         let moments = before.as_ref().zip(after.as_ref());
         let served = self.server.as_ref().zip(moments).map(|(server, (before, after))| server.between(before, after));
         let known = std::iter::once(&sample.client).chain(served.as_ref().map(|served| &served.usage));
         let known = known.map(|usage| usage.user + usage.system).sum();
         let shares = cpus.until(later, known);
+        sample.wrong.extend(self.look_back()?);
         if sample.operations == 0 && !self.around.stop.is_set() {
             return Err(Trouble::Failed(nothing_went_well(&sample)));
         }
         Ok(outcome(sample, served, shares, notes))
+    }
+
+    /// What is wrong with what was written: found out now that the figures of the round are taken, to which it does not
+    /// belong. Who is in a hurry does without.
+    fn look_back(&mut self) -> Result<Vec<String>, Trouble> {
+        match self.ask(&Ask::LookBack, Bound::WhileItAnswers) {
+            Ok(Answer::Found(wrong)) => Ok(wrong),
+            Ok(_) => Err(nonsense()),
+            Err(Trouble::Stopped) => Ok(Vec::new()),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// Ends all of it. What went wrong with that.

@@ -51,6 +51,19 @@ fn ptfs_tells_what_it_has_served() {
     assert_eq!(cell.warnings.iter().find(cached), None);
 }
 
+/// It would be charged to the writes.
+#[test]
+fn reading_back_is_no_part_of_a_round() {
+    let scratch = Scratch::new();
+    let found = scratch.run(&[&ptfs("ptfs", "")], &["--clients=2", "--workload=write-random-4k"]);
+    found.assert_good("write-random-4k", "ptfs");
+    for round in &found.cell("write-random-4k", "ptfs").rounds {
+        let requests = round.server.as_ref().and_then(|server| server.requests.as_ref()).expect("ptfs tells");
+        assert!(requests.get("WRITE").is_some_and(|writes| *writes >= round.operations), "{requests:?}");
+        assert_eq!(requests.get("READ"), None, "{requests:?}");
+    }
+}
+
 #[test]
 fn a_cache_that_answers_instead_is_told() {
     let scratch = Scratch::new();

@@ -3,26 +3,24 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::measured::{Measured, Record};
+use super::measured::{Ran, Record};
 use crate::bench::stop::Stop;
 use crate::bench::workload::{Prepared, Transfer, Transfers};
 use crate::sys::depth::{self, Source};
 
 /// Keeps `depth` reads or writes in flight for `duration`.
-pub fn run(prepared: &Prepared, depth: u32, duration: Duration, stop: &Stop) -> Result<Measured, String> {
+pub fn run(prepared: &Prepared, depth: u32, duration: Duration, stop: &Stop) -> Result<Ran, String> {
     if depth == 0 {
         return Err("a queue depth of 0: nothing would be asked".to_owned());
     }
     let (files, transfers) = Transfers::new(prepared, depth)?;
     let block = transfers.block();
     let asker = Asker { transfers, record: Record::new()?, duration, stop: stop.clone(), times: None };
-    let mut asker = depth::run(files, depth as usize, block, asker)
+    let asker = depth::run(files, depth as usize, block, asker)
         .map_err(|error| format!("io_uring, which a queue depth needs: {error}"))?;
-    for what in asker.transfers.finish() {
-        asker.record.wrong(what);
-    }
     let elapsed = asker.times.map_or(Duration::ZERO, |(began, ended)| ended - began);
-    Ok(asker.record.measured(elapsed, 0))
+    let (measured, transfers) = (asker.record.measured(elapsed, 0), asker.transfers);
+    Ok(Ran { measured, look_back: Box::new(move || transfers.finish()) })
 }
 
 struct Asker {

@@ -26,6 +26,36 @@ pub struct Measured {
     pub late: u64,
 }
 
+/// A round that was measured.
+pub struct Ran {
+    /// But for what comes to light afterwards.
+    pub measured: Measured,
+    /// Reads back what was written, and says what is wrong with it. That belongs to no figure of the round.
+    pub look_back: Box<dyn FnOnce() -> Vec<String>>,
+}
+
+impl Ran {
+    /// With what comes to light.
+    pub fn complete(mut self) -> Measured {
+        self.measured.wrong.extend(told((self.look_back)()));
+        self.measured
+    }
+}
+
+impl From<Measured> for Ran {
+    fn from(measured: Measured) -> Ran {
+        Ran { measured, look_back: Box::new(Vec::new) }
+    }
+}
+
+/// The first few of these lines, and how many more there are.
+pub fn told(mut wrong: Vec<String>) -> Vec<String> {
+    let more = wrong.len().saturating_sub(TOLD);
+    wrong.truncate(TOLD);
+    wrong.extend((more > 0).then(|| format!("and {more} more")));
+    wrong
+}
+
 /// An operation that takes longer is counted as one that took an hour.
 const LONGEST: u64 = 3_600_000_000_000;
 /// So many wrong answers are told in words.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::measured::{Measured, Record};
-use super::threads::together;
+use super::measured::{Ran, Record};
+use super::threads::{look_back, together};
 use crate::bench::stop::Stop;
 use crate::bench::workload::operation::{Clients, Operation};
 use crate::sys::load::sharpen_sleep;
@@ -69,15 +69,15 @@ impl Schedule {
 }
 
 /// `clients` of `source` take `rate` requests a second together, for `duration`.
-pub fn run(source: &dyn Clients, clients: u32, rate: f64, duration: Duration, stop: &Stop) -> Result<Measured, String> {
+pub fn run(source: &dyn Clients, clients: u32, rate: f64, duration: Duration, stop: &Stop) -> Result<Ran, String> {
     let schedule = Schedule::new(rate, duration)?;
-    let (began, ended, mut record) = together(source, clients, |began, operation, record| {
+    let (began, ended, mut record, clients) = together(source, clients, |began, operation, record| {
         // Without it, latencies of a quiet server are some 50 us longer.
         let _ = sharpen_sleep();
         ask(operation, record, &schedule, began, duration, stop);
     })?;
     let late = if stop.is_set() { 0 } else { schedule.note_late((ended - began).max(duration), &mut record) };
-    Ok(record.measured(ended - began, late))
+    Ok(Ran { measured: record.measured(ended - began, late), look_back: look_back(clients) })
 }
 
 fn ask(

@@ -56,12 +56,12 @@ impl Gate {
 }
 
 /// Runs `work` on each client in a thread of its own, all from one moment on, which `work` is told. Answers with that
-/// moment, when the last of them ended, and all that was written down. What was written is read back after that.
+/// moment, when the last of them ended, all that was written down, and the clients, who have still to finish.
 pub fn together(
     source: &dyn Clients,
     clients: u32,
     work: impl Fn(Instant, &mut dyn Operation, &mut Record) + Sync,
-) -> Result<(Instant, Instant, Record), String> {
+) -> Result<(Instant, Instant, Record, Vec<Box<dyn Operation>>), String> {
     if clients == 0 {
         return Err("no clients: nobody would ask".to_owned());
     }
@@ -92,14 +92,19 @@ pub fn together(
         let done: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
         Ok((began, done))
     })?;
-    let (mut ended, mut all) = (began, Record::new()?);
+    let (mut ended, mut all, mut left) = (began, Record::new()?, Vec::new());
     for client in done {
-        let (end, mut operation, mut record) = client.map_err(|_| "a client panicked".to_owned())?;
-        operation.finish().into_iter().for_each(|what| record.wrong(what));
+        let (end, operation, record) = client.map_err(|_| "a client panicked".to_owned())?;
         all.add(record);
+        left.push(operation);
         ended = ended.max(end);
     }
-    Ok((began, ended, all))
+    Ok((began, ended, all, left))
+}
+
+/// What the clients find when they look back.
+pub fn look_back(clients: Vec<Box<dyn Operation>>) -> Box<dyn FnOnce() -> Vec<String>> {
+    Box::new(|| clients.into_iter().flat_map(|mut client| client.finish()).collect())
 }
 
 #[cfg(test)]
