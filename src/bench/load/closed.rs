@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::measured::{Ran, Record};
-use super::threads::{look_back, together};
+use super::threads::{Together, look_back, together};
 use crate::bench::stop::Stop;
 use crate::bench::workload::operation::{Clients, Operation};
 
 /// `clients` of `source` ask for `duration`, and once at least. A request in flight at its end is waited for.
 pub fn run(source: &dyn Clients, clients: u32, duration: Duration, stop: &Stop) -> Result<Ran, String> {
-    let (began, ended, record, clients) = together(source, clients, |began, operation, record| {
+    let Together { began, ended, record, clients } = together(source, clients, |began, operation, record| {
         ask(operation, record, began + duration, stop);
     })?;
     Ok(Ran { measured: record.measured(ended - began, 0), look_back: look_back(clients) })

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::measured::{Ran, Record};
-use super::threads::{look_back, together};
+use super::threads::{Together, look_back, together};
 use crate::bench::stop::Stop;
 use crate::bench::workload::operation::{Clients, Operation};
 use crate::sys::load::sharpen_sleep;
@@ -71,7 +71,7 @@ impl Schedule {
 /// `clients` of `source` take `rate` requests a second together, for `duration`.
 pub fn run(source: &dyn Clients, clients: u32, rate: f64, duration: Duration, stop: &Stop) -> Result<Ran, String> {
     let schedule = Schedule::new(rate, duration)?;
-    let (began, ended, mut record, clients) = together(source, clients, |began, operation, record| {
+    let Together { began, ended, mut record, clients } = together(source, clients, |began, operation, record| {
         // Without it, latencies of a quiet server are some 50 us longer.
         let _ = sharpen_sleep();
         ask(operation, record, &schedule, began, duration, stop);

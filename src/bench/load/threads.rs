@@ -55,13 +55,24 @@ impl Gate {
     }
 }
 
-/// Runs `work` on each client in a thread of its own, all from one moment on, which `work` is told. Answers with that
-/// moment, when the last of them ended, all that was written down, and the clients, who have still to finish.
+/// What clients have done.
+pub struct Together {
+    /// When all of them began.
+    pub began: Instant,
+    /// When the last of them ended.
+    pub ended: Instant,
+    /// All that was written down.
+    pub record: Record,
+    /// They have still to finish.
+    pub clients: Vec<Box<dyn Operation>>,
+}
+
+/// Runs `work` on each client in a thread of its own, all from one moment on, which `work` is told.
 pub fn together(
     source: &dyn Clients,
     clients: u32,
     work: impl Fn(Instant, &mut dyn Operation, &mut Record) + Sync,
-) -> Result<(Instant, Instant, Record, Vec<Box<dyn Operation>>), String> {
+) -> Result<Together, String> {
     if clients == 0 {
         return Err("no clients: nobody would ask".to_owned());
     }
@@ -99,7 +110,7 @@ pub fn together(
         left.push(operation);
         ended = ended.max(end);
     }
-    Ok((began, ended, all, left))
+    Ok(Together { began, ended, record: all, clients: left })
 }
 
 /// What the clients find when they look back.
