@@ -173,9 +173,8 @@ impl Mounted {
             force(&self.point);
         }
         // Whoever was started for it, the shell included: some mount only now.
-        let family = family::marked(&self.mark);
         let patience = if self.id.is_some() { ENDS_WITHIN } else { Duration::ZERO };
-        if let Some(left) = family::end(family, patience, KILLED_WITHIN).first() {
+        if let Some(left) = family::end(&self.mark, patience, KILLED_WITHIN).first() {
             troubles.push(format!("its process {} cannot be killed", left.pid()));
         } else {
             let _ = self.child.wait();
