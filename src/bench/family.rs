@@ -13,6 +13,9 @@ pub const CLIENT: &str = "client";
 /// The role of what answers them.
 pub const SERVER: &str = "server";
 
+/// How often to look again for who was started while others were ended.
+const GENERATIONS: usize = 10;
+
 /// The processes whose mark begins so.
 pub fn marked(prefix: &str) -> Vec<Process> {
     let wanted = format!("{VARIABLE}={prefix}");
@@ -32,9 +35,22 @@ fn process(pid: u32, wanted: &[u8]) -> Option<Process> {
     environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(wanted)).then_some(process)
 }
 
-/// Waits for these to end by themselves, then asks them to, then makes them, which may take `killed` for who is held up
-/// in the kernel. Those that are left.
-pub fn end(mut processes: Vec<Process>, patience: Duration, killed: Duration) -> Vec<Process> {
+/// Waits for those whose mark begins so to end by themselves, then asks them to, then makes them, which may take `killed`
+/// for who is held up in the kernel. Those that are left.
+pub fn end(prefix: &str, patience: Duration, killed: Duration) -> Vec<Process> {
+    let left = end_these(marked(prefix), patience, killed);
+    // What they have started meanwhile, while there was patience; and then there is none.
+    for _ in 0..GENERATIONS {
+        let born = marked(prefix);
+        if !left.is_empty() || born.is_empty() {
+            break;
+        }
+        end_these(born, Duration::ZERO, killed);
+    }
+    left
+}
+
+fn end_these(mut processes: Vec<Process>, patience: Duration, killed: Duration) -> Vec<Process> {
     await_end(&mut processes, patience);
     for (by_force, patience) in [(false, patience.min(Duration::from_secs(2))), (true, killed)] {
         for process in &processes {
