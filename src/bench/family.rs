@@ -13,9 +13,6 @@ pub const CLIENT: &str = "client";
 /// The role of what answers them.
 pub const SERVER: &str = "server";
 
-/// How often to look again for who was started while others were ended.
-const GENERATIONS: usize = 10;
-
 /// The processes whose mark begins so.
 pub fn marked(prefix: &str) -> Vec<Process> {
     let wanted = format!("{VARIABLE}={prefix}");
@@ -35,17 +32,22 @@ fn process(pid: u32, wanted: &[u8]) -> Option<Process> {
     environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(wanted)).then_some(process)
 }
 
-/// Waits for those whose mark begins so to end by themselves, then asks them to, then makes them, which may take `killed`
-/// for who is held up in the kernel. Those that are left.
-pub fn end(prefix: &str, patience: Duration, killed: Duration) -> Vec<Process> {
-    let left = end_these(marked(prefix), patience, killed);
-    // What they have started meanwhile, while there was patience; and then there is none.
-    for _ in 0..GENERATIONS {
-        let born = marked(prefix);
-        if !left.is_empty() || born.is_empty() {
+/// How often it is looked whether those that were ended have started others meanwhile.
+const LOOKS: usize = 10;
+
+/// Waits for those whose mark begins with `prefix` to end by themselves, then asks them to, then makes them, which may
+/// take `killed` for who is held up in the kernel. Those that are left.
+pub fn end(prefix: &str, mut patience: Duration, killed: Duration) -> Vec<Process> {
+    let mut left: Vec<Process> = Vec::new();
+    for _ in 0..LOOKS {
+        let is_known = |process: &Process| left.iter().any(|known| known.pid() == process.pid());
+        let found: Vec<Process> = marked(prefix).into_iter().filter(|process| !is_known(process)).collect();
+        if found.is_empty() {
             break;
         }
-        end_these(born, Duration::ZERO, killed);
+        left.extend(end_these(found, patience, killed));
+        // Children of theirs that came after the look had their time with them.
+        patience = Duration::ZERO;
     }
     left
 }
