@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::cli::one_line;
+use super::cli::said;
 use super::doctor::Doctor;
 use super::generate::Generate;
 use super::{say, viewer};
@@ -34,13 +34,18 @@ fn word(arguments: &[OsString]) -> Option<&str> {
 fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, ExitCode> {
     P::try_parse_from(arguments).map_err(|error| {
         if error.use_stderr() {
-            say(one_line(&error));
+            say(complaint::<P>(&error));
             return ExitCode::from(2);
         }
         // A closed pipe has read enough.
         let _ = error.print();
         ExitCode::SUCCESS
     })
+}
+
+/// What is wrong, and where the word is explained.
+fn complaint<P: Parser>(error: &clap::Error) -> String {
+    format!("{}; see {} --help", said(error), P::command().get_bin_name().unwrap_or("ptfs"))
 }
 
 #[cfg(test)]
@@ -60,5 +65,12 @@ mod tests {
             let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             assert_eq!(word(&arguments), found, "{line}");
         }
+    }
+
+    #[test]
+    fn a_usage_error_names_the_help_of_its_word() {
+        let error = viewer::Stats::try_parse_from(["stats", "--json", "--hgrm"]).expect_err("they exclude each other");
+        let line = complaint::<viewer::Stats>(&error);
+        assert!(line.ends_with("; see ptfs stats --help") && !line.contains('\n'), "{line}");
     }
 }
