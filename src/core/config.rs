@@ -311,7 +311,8 @@ impl Config {
         give_up(
             &mut self.killpriv_v2,
             renamed,
-            "--xattrmap renames security.capability, which the host then does not remove: the kernel removes              privileges itself, as with --killpriv-v2=false",
+            "--xattrmap renames security.capability, which the host then does not remove: the kernel removes \
+             privileges itself, as with --killpriv-v2=false",
         );
         give_up(mapped, !self.xattr, "--xattrmap has nothing to map: extended attributes are off");
         give_up(&mut self.use_mmap, true, "use_mmap is not for Linux: files are read by read(2)");

