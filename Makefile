@@ -10,6 +10,7 @@ INSTALL ?= install
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 BINARY ?= $(CARGO_TARGET_DIR)/release/ptfs
+BENCH ?= $(BINARY)-bench
 
 bindir = $(PREFIX)/bin
 helpers = mount.ptfs mount.fuse.ptfs
@@ -25,13 +26,14 @@ install-bin:
 	@test -x '$(BINARY)' || { echo "no $(BINARY): run make first" >&2; exit 1; }
 	$(INSTALL) -d '$(DESTDIR)$(bindir)'
 	$(INSTALL) -m 755 '$(BINARY)' '$(DESTDIR)$(bindir)/ptfs'
+	if [ -x '$(BENCH)' ]; then $(INSTALL) -m 755 '$(BENCH)' '$(DESTDIR)$(bindir)/ptfs-bench'; fi
 
 install-helpers:
 	$(INSTALL) -d '$(DESTDIR)$(MOUNTDIR)'
 	for helper in $(helpers); do ln -sf '$(bindir)/ptfs' "$(DESTDIR)$(MOUNTDIR)/$$helper" || exit; done
 
 uninstall:
-	rm -f '$(DESTDIR)$(bindir)/ptfs'
+	rm -f '$(DESTDIR)$(bindir)/ptfs' '$(DESTDIR)$(bindir)/ptfs-bench'
 	for helper in $(helpers); do rm -f "$(DESTDIR)$(MOUNTDIR)/$$helper"; done
 
 # What goes beside the binary.

@@ -468,7 +468,11 @@ fn unwrap_and_expect_are_found() {
     assert!(broken(no_unwrap, "core/slab.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nfn f() { g().expect(\"g\") }"));
     assert!(broken(no_unwrap, "core/slab.rs", "const C: char = '\\''; fn f() { g().unwrap() }"));
     assert!(broken(no_unwrap, "core/slab.rs", "#[cfg(not(test))]\nfn f() { g().unwrap() }"));
-    assert!(!broken(no_unwrap, "core/slab.rs", "#[cfg(all(test, not(loom)))]\nmod tests { fn f() { g().unwrap() } }"));
+    assert!(!broken(
+        no_unwrap,
+        "core/slab.rs",
+        "#[cfg(all(test, not(ptfs_loom)))]\nmod tests { fn f() { g().unwrap() } }"
+    ));
     assert!(!broken(no_unwrap, "core/slab.rs", "/// `.unwrap()`\nfn f<'a>(a: &'a str) { a.unwrap_or(\".expect(\") }"));
 }
 

@@ -1,5 +1,5 @@
 //! The tables of `core` in every order that threads can bring about. `tests/run loom` builds with `--cfg loom`.
-#![cfg(loom)]
+#![cfg(ptfs_loom)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::File;

@@ -128,7 +128,7 @@ impl Client {
     pub fn end(mut self, hurried: bool) {
         self.asks = None;
         let patience = if hurried { Duration::ZERO } else { STOPS_WITHIN };
-        family::end(family::marked(&self.mark), patience, Duration::from_secs(1));
+        family::end(&self.mark, patience, Duration::from_secs(1));
         let _ = self.child.try_wait();
     }
 }

@@ -32,9 +32,27 @@ fn process(pid: u32, wanted: &[u8]) -> Option<Process> {
     environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(wanted)).then_some(process)
 }
 
-/// Waits for these to end by themselves, then asks them to, then makes them, which may take `killed` for who is held up
-/// in the kernel. Those that are left.
-pub fn end(mut processes: Vec<Process>, patience: Duration, killed: Duration) -> Vec<Process> {
+/// How often it is looked whether those that were ended have started others meanwhile.
+const LOOKS: usize = 10;
+
+/// Waits for those whose mark begins with `prefix` to end by themselves, then asks them to, then makes them, which may
+/// take `killed` for who is held up in the kernel. Those that are left.
+pub fn end(prefix: &str, mut patience: Duration, killed: Duration) -> Vec<Process> {
+    let mut left: Vec<Process> = Vec::new();
+    for _ in 0..LOOKS {
+        let is_known = |process: &Process| left.iter().any(|known| known.pid() == process.pid());
+        let found: Vec<Process> = marked(prefix).into_iter().filter(|process| !is_known(process)).collect();
+        if found.is_empty() {
+            break;
+        }
+        left.extend(end_these(found, patience, killed));
+        // Children of theirs that came after the look had their time with them.
+        patience = Duration::ZERO;
+    }
+    left
+}
+
+fn end_these(mut processes: Vec<Process>, patience: Duration, killed: Duration) -> Vec<Process> {
     await_end(&mut processes, patience);
     for (by_force, patience) in [(false, patience.min(Duration::from_secs(2))), (true, killed)] {
         for process in &processes {

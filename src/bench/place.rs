@@ -121,11 +121,11 @@ impl Keeper {
 pub fn keep(mark: &str, mounts: &Path, directories: &[PathBuf]) -> bool {
     let _ = io::stdin().read_to_end(&mut Vec::new());
     // Clients first, lest they fill what is being removed.
-    family::end(family::marked(&format!("{mark}/{}/", family::CLIENT)), Duration::ZERO, KILLED_WITHIN);
+    family::end(&format!("{mark}/{}/", family::CLIENT), Duration::ZERO, KILLED_WITHIN);
     for point in mounted_below(mounts) {
         target::force(&point);
     }
-    family::end(family::marked(&format!("{mark}/")), Duration::from_secs(2), KILLED_WITHIN);
+    family::end(&format!("{mark}/"), Duration::from_secs(2), KILLED_WITHIN);
     // Some mount only now.
     for point in mounted_below(mounts) {
         target::force(&point);

@@ -21,6 +21,8 @@ pub const NATIVE: &str = "native";
 const UNMOUNTS_WITHIN: Duration = Duration::from_secs(20);
 /// How long a server may take to end once its mount is gone.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a server that has died may take to be gone.
+const DIES_WITHIN: Duration = Duration::from_secs(1);
 /// How long SIGKILL may take.
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
 /// Lines kept of what a command says.
@@ -150,14 +152,21 @@ impl Mounted {
 
     /// Why it is no longer what it was, if that is so, for who has met with an error in it.
     pub fn trouble(&mut self) -> Option<String> {
-        let gone = mount::identify(&self.point).ok() != self.id;
-        let status = self.ended().filter(|status| !status.success());
-        let what = match (status, gone) {
-            (Some(status), _) => format!("its command has ended meanwhile ({status})"),
-            (None, true) => "its mount is gone meanwhile".to_owned(),
-            (None, false) => return None,
-        };
-        Some(format!("{what}{}", self.said.in_words()))
+        // Clients hear of a server's end before its last thread has ended.
+        let end = Instant::now() + DIES_WITHIN;
+        loop {
+            let gone = mount::identify(&self.point).ok() != self.id;
+            let what = match self.ended().filter(|status| !status.success()) {
+                Some(status) => format!("its command has ended meanwhile ({status})"),
+                None if gone => "its mount is gone meanwhile".to_owned(),
+                None if Instant::now() > end => return None,
+                None => {
+                    std::thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
+            };
+            return Some(format!("{what}{}", self.said.in_words()));
+        }
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
@@ -173,9 +182,8 @@ impl Mounted {
             force(&self.point);
         }
         // Whoever was started for it, the shell included: some mount only now.
-        let family = family::marked(&self.mark);
         let patience = if self.id.is_some() { ENDS_WITHIN } else { Duration::ZERO };
-        if let Some(left) = family::end(family, patience, KILLED_WITHIN).first() {
+        if let Some(left) = family::end(&self.mark, patience, KILLED_WITHIN).first() {
             troubles.push(format!("its process {} cannot be killed", left.pid()));
         } else {
             let _ = self.child.wait();

@@ -106,7 +106,7 @@ impl Kept {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ptfs_loom)))]
 mod tests {
     use super::*;
     use std::time::Instant;

@@ -1,8 +1,8 @@
 //! Locks and counters of the tables: the standard ones, or loom's, which try all orders (`tests/loom.rs`).
 
-#[cfg(loom)]
+#[cfg(ptfs_loom)]
 pub use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
-#[cfg(not(loom))]
+#[cfg(not(ptfs_loom))]
 pub use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 
 /// Locks, also after a panic of another: every table is consistent whenever its lock is free.

@@ -104,7 +104,7 @@ fn a_sweep_ends_beyond_the_knee() {
     let points: Vec<_> = found.results.cells.iter().filter(|cell| matches!(cell.load, Load::Open { .. })).collect();
     for target in ["native", "ptfs"] {
         let points: Vec<_> = points.iter().filter(|cell| cell.target == target).collect();
-        assert!(points.len() > 1, "{target}: {}", found.said);
+        assert!(!points.is_empty(), "{target}: {}", found.said);
         assert!(points.iter().filter(|cell| cell.knee).count() <= 1);
         assert!(
             points.iter().all(|cell| cell.rounds.iter().all(|round| round.client.user + round.client.system > 0.0))

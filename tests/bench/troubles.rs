@@ -21,6 +21,20 @@ fn wrong_bytes_and_sizes_are_told() {
     assert!(found.said.contains("read-small on bytes: wrong answers"), "{}", found.said);
 }
 
+/// The client's kernel still has what the server has lost.
+#[test]
+fn writes_that_are_lost_are_told() {
+    let scratch = Scratch::new();
+    let program = wrongfs(scratch.path("").as_path());
+    let target = format!("lost={} -f -o source={{src}},lost {{mnt}}", program.display());
+    let found = scratch.run(&[&target], &["--clients=1", "--workload=write-random-4k,write-random-4k-mmap"]);
+    for workload in ["write-random-4k", "write-random-4k-mmap"] {
+        found.assert_good(workload, "native");
+        let failure = found.failure(workload, "lost");
+        assert!(failure.contains("after a write: "), "{failure}");
+    }
+}
+
 #[test]
 fn a_command_that_fails_stops_nobody_else() {
     let scratch = Scratch::new();

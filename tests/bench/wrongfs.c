@@ -1,5 +1,6 @@
-/* wrongfs -o source=DIR[,bytes][,size] MOUNTPOINT: DIR, but with lies. With `bytes` each read has a bit turned in its
- * first byte, with `size` each file is told to be one byte longer. Nothing is kept by the kernel, so that it is asked. */
+/* wrongfs -o source=DIR[,bytes][,size][,lost] MOUNTPOINT: DIR, but with lies. With `bytes` each read has a bit turned in
+ * its first byte, with `size` each file is told to be one byte longer; nothing is kept by the kernel, so that it is asked.
+ * With `lost` zeroes are stored for what is written, and the kernel keeps all that it can. */
 #define _GNU_SOURCE
 #define FUSE_USE_VERSION 31
 #include <dirent.h>
@@ -11,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct { const char *source; int bytes, size; } opts;
+static struct { const char *source; int bytes, size, lost; } opts;
 static int root;
+static const char zeroes[1 << 20];
 
 static const char *below(const char *path) { return path[1] ? path + 1 : "."; }
 static int result(int r) { return r < 0 ? -errno : r; }
@@ -20,7 +22,12 @@ static int result(int r) { return r < 0 ? -errno : r; }
 static void *start(struct fuse_conn_info *conn, struct fuse_config *config) {
     (void)conn;
     config->attr_timeout = config->entry_timeout = config->negative_timeout = 0;
-    config->use_ino = config->direct_io = 1;
+    config->use_ino = 1;
+    config->direct_io = !opts.lost;
+    if (opts.lost) {
+        config->kernel_cache = 1;
+        config->attr_timeout = config->entry_timeout = 3600;
+    }
     return NULL;
 }
 
@@ -49,6 +56,7 @@ static int read_file(const char *path, char *buffer, size_t size, off_t at, stru
 }
 static int write_file(const char *path, const char *buffer, size_t size, off_t at, struct fuse_file_info *fi) {
     (void)path;
+    if (opts.lost && size <= sizeof zeroes) buffer = zeroes;
     return result(pwrite(fi->fh, buffer, size, at));
 }
 static int release(const char *path, struct fuse_file_info *fi) { return (void)path, result(close(fi->fh)); }
@@ -89,7 +97,7 @@ static const struct fuse_operations operations = {
 #define FLAG(name) {#name, offsetof(__typeof__(opts), name), 1}
 int main(int argc, char **argv) {
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-    const struct fuse_opt known[] = {{"source=%s", 0, 0}, FLAG(bytes), FLAG(size), FUSE_OPT_END};
+    const struct fuse_opt known[] = {{"source=%s", 0, 0}, FLAG(bytes), FLAG(size), FLAG(lost), FUSE_OPT_END};
     if (fuse_opt_parse(&args, &opts, known, NULL) || !opts.source) return 2;
     root = open(opts.source, O_PATH | O_DIRECTORY);
     return root < 0 ? 2 : fuse_main(args.argc, args.argv, &operations, NULL);

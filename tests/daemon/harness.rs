@@ -219,9 +219,11 @@ impl Drop for Daemon {
 
 pub fn signal(pid: u32, name: &str) {
     let number = match name {
+        "CONT" => libc::SIGCONT,
         "HUP" => libc::SIGHUP,
         "INT" => libc::SIGINT,
         "KILL" => libc::SIGKILL,
+        "STOP" => libc::SIGSTOP,
         "TERM" => libc::SIGTERM,
         "USR1" => libc::SIGUSR1,
         _ => panic!("which signal is {name}?"),

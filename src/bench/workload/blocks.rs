@@ -14,6 +14,7 @@ use super::tree::{Order, Tree};
 use super::whole::read_all;
 use crate::protocol::Errno;
 use crate::sys::load::{Mapping, direct};
+use crate::sys::pages;
 
 type Client = Result<Box<dyn Operation>, String>;
 
@@ -210,7 +211,14 @@ impl Written {
         if !tree.verify() {
             return Vec::new();
         }
-        let files = match open_files(tree, OFlags::RDONLY) {
+        // The client's kernel would answer with what it was given, whatever has become of that.
+        let from_the_server = |files: Vec<File>| {
+            files.iter().try_for_each(File::sync_data).map_err(|error| error.to_string())?;
+            // Where that cannot be had, at least it is known to be there.
+            files.iter().for_each(|file| _ = pages::forget(file));
+            Ok(files)
+        };
+        let files = match open_files(tree, OFlags::RDONLY).and_then(from_the_server) {
             Ok(files) => files,
             Err(why) => return vec![format!("what was written cannot be read back: {why}")],
         };
@@ -290,6 +298,8 @@ impl Operation for Write {
     }
 
     fn finish(&mut self) -> Vec<String> {
+        // What is mapped cannot be forgotten.
+        self.files = Files::Open(Vec::new());
         self.written.read_back(&self.tree, self.blocks)
     }
 }
