@@ -36,3 +36,4 @@ install-extras:
 uninstall-extras:
 	for pair in $(generated); do rm -f "$(DESTDIR)$${pair#*:}"; done
 	rm -f '$(DESTDIR)$(unit)' $(foreach name,$(documents),'$(DESTDIR)$(doc)/$(notdir $(name))')
+	rmdir '$(DESTDIR)$(doc)' 2>/dev/null || true

@@ -29,8 +29,8 @@ Examples:
     ptfs-bench --target ptfs='ptfs {src} {mnt}' --json new.json
     ptfs-bench compare old.json new.json --threshold 5%
 
-Exit codes: 0 all was measured; 1 something could not be, or `compare` found a regression; 2 the command line is wrong;
-130 interrupted (what was measured until then is written).";
+Exit codes: 0 all was measured; 1 something could not be, or `compare` found a regression or nothing
+to compare; 2 the command line is wrong; 130 interrupted (what was measured until then is written).";
 
 /// Measures file systems side by side, and distrusts what it measures.
 ///
@@ -85,8 +85,9 @@ pub enum Other {
 /// What clap finds wrong, without its paragraphs.
 pub fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    let said = lines.join(" ");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass"));
+    let lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said = lines.collect::<Vec<_>>().join(" ").replace(" tip: ", "; ");
     format!("{}; --help tells more", said.strip_prefix("error: ").unwrap_or(&said))
 }
 
@@ -288,7 +289,7 @@ pub fn find(builtin: &[Workload], name: &str) -> Result<Workload, String> {
     }
     let text = std::fs::read_to_string(name).map_err(|error| format!("{name}: {error}"))?;
     let stem = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Workload::parse(&stem, &text)
+    Workload::parse(&stem, &text).map_err(|why| why.replacen(&stem, name, 1))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

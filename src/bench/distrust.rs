@@ -61,7 +61,8 @@ pub fn late(cell: &Cell, late: u64) -> Option<String> {
     let made: u64 = cell.rounds.iter().map(|round| round.operations).sum();
     (late > 0).then(|| {
         let part = late as f64 / (late + made) as f64 * 100.0;
-        format!("does not keep up with the rate: {part:.0} % of the operations were due and never begun")
+        let part = if part < 0.5 { "less than 1".to_owned() } else { format!("{part:.0}") };
+        format!("does not keep up with the rate: {part} % of the operations were due and never begun")
     })
 }
 
@@ -182,6 +183,14 @@ mod tests {
     #[test]
     fn a_quiet_cell_is_believed() {
         assert_eq!(judge(&cell(&[10_000, 10_400, 9_900, 10_100, 10_050]), Served::Always), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_few_late_ones_are_not_none() {
+        let open = Cell { load: Load::Open { clients: 4, rate: 1000.0 }, ..cell(&[10_000]) };
+        let said = |count| late(&open, count).unwrap_or_default();
+        assert!(said(1).contains("less than 1 %") && said(10_000).contains(" 50 %"), "{}, {}", said(1), said(10_000));
+        assert_eq!(late(&open, 0), None);
     }
 
     #[track_caller]

@@ -87,7 +87,7 @@ fn compare_files(old: &Path, new: &Path, threshold: f64) -> ExitCode {
         Ok((old, new)) => {
             let comparison = compare::compare(&old, &new, threshold);
             print(&comparison.to_string());
-            ExitCode::from(if comparison.regressed() { FAILED } else { 0 })
+            ExitCode::from(if comparison.regressed() || comparison.is_empty() { FAILED } else { 0 })
         }
         Err(why) => complain(&why, USAGE),
     }

@@ -81,6 +81,10 @@ impl<'a> Run<'a> {
                 None if self.stop.is_set() => Err(String::new()),
                 None => self.assemble_one(around, target),
             };
+            // At once: whoever has misspelt a command is not to wait until the others are measured.
+            if let Some(why) = member.as_ref().err().filter(|why| !why.is_empty()) {
+                self.progress.say(&format!("{} on {}: {why}", around.workload.name(), target.name));
+            }
             members.push((target, member));
         }
         Team { members }

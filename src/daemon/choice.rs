@@ -1,6 +1,5 @@
 //! Which engine serves and by which transport, and why not by the fast one.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -21,8 +20,8 @@ pub struct Announcement {
     pub facts: MountFacts,
     /// Who serves what where, for a service manager.
     pub status: String,
-    /// The same for the operator, with what keeps it from being faster in lines of their own.
-    pub text: String,
+    /// What else the operator should know, such as what keeps it from being faster: a line each.
+    pub remarks: Vec<String>,
 }
 
 /// The engine of this run.
@@ -99,13 +98,9 @@ impl Choice {
             payload_bytes.div_ceil(1 << 20),
             session.core.config.fd_budget,
         );
-        let mut text = format!("{status}; Ctrl-C stops");
-        if let Some(why) = self.why_not_fast(session, started) {
-            // Cannot fail: a String takes everything.
-            let _ = write!(text, "\nptfs: {why}");
-        }
+        let mut remarks = Vec::from_iter(self.why_not_fast(session, started));
         if payload_bytes > session.core.config.memory_cap {
-            let _ = write!(text, "\nptfs: the buffers exceed --memory-cap: each request in flight needs --max-write");
+            remarks.push("the buffers exceed --memory-cap: each request in flight needs --max-write".to_owned());
         }
         let facts = MountFacts {
             source: source.display().to_string(),
@@ -115,7 +110,7 @@ impl Choice {
             workers: workers as u64,
             ..MountFacts::default()
         };
-        Announcement { facts, status, text }
+        Announcement { facts, status, remarks }
     }
 
     fn why_not_fast(&self, session: &Session, started: &Started) -> Option<String> {

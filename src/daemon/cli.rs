@@ -10,6 +10,7 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, Parser, ValueEnum, value_parser};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::bind::BindSpec;
 use super::config_file;
@@ -107,6 +108,7 @@ Examples:
   ptfs top ~/view                Watch live what it does and how long that takes; q quits
   ptfs stats ~/view              Print that once; kill -USR1 has the daemon itself print it
   ptfs list                      All mounts of ptfs, and who serves them
+  ptfs doctor ~/src              What this host offers to a mount of it, and how to get the rest
   sudo ptfs -o allow_other,auto_unmount /srv/data /mnt/data
                                  Let all users in; leave no dead mount behind, even after kill -9
   ptfs --daemonize --log-file /var/log/ptfs.log ~/src ~/view
@@ -114,7 +116,8 @@ Examples:
   sudo mount -t fuse.ptfs /srv/data /mnt/data -o ro,allow_other
                                  By mount(8), which finds ptfs at /sbin/mount.fuse.ptfs
 
-Command lines of libfuse-fs, libfuse's examples, bindfs and virtiofsd are understood: docs/dropin.md.
+Command lines of libfuse-fs, libfuse's examples, bindfs and virtiofsd are understood
+(docs/dropin.md).
 The first lines on standard error say which engine and transport serve, and what would be faster.
 SIGINT, SIGTERM and SIGHUP unmount and finish what was begun; one more of them leaves at once.
 A plain user needs fusermount3 (package fuse3); root needs nothing.
@@ -284,14 +287,19 @@ fn config_of(translation: &Translation) -> Option<PathBuf> {
     translation.flags.iter().rev().find_map(value).map(|path| OsString::from_vec(path).into())
 }
 
-/// What is wrong, without clap's paragraphs: a daemon's operator finds this line in a log.
+/// What is wrong and where to read on, in one line: a daemon's operator finds it in a log.
 pub fn one_line(error: &clap::Error) -> String {
+    format!("{}; see ptfs --help", said(error))
+}
+
+/// What is wrong, without clap's paragraphs.
+pub fn said(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass"));
     let said: Vec<&str> =
         lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
     let said = said.join(" ").replace(" tip: ", "; ");
-    format!("{}; see ptfs --help", said.strip_prefix("error: ").unwrap_or(&said))
+    said.strip_prefix("error: ").unwrap_or(&said).to_owned()
 }
 
 /// A usage error that ends as clap's own do.
@@ -456,7 +464,13 @@ fn readahead(text: &str) -> Result<u32, String> {
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    // A word alone is a target to EnvFilter, and there is none but ours: a misspelt level would silence everything.
+    let misspelt = |part: &&str| !part.is_empty() && !part.contains(['=', '[']) && !part.starts_with("ptfs");
+    let is_level = |part: &&str| part.parse::<LevelFilter>().is_ok();
+    match text.split(',').filter(misspelt).find(|part| !is_level(part)) {
+        Some(part) => Err(format!("'{part}' is no level; there are off, error, warn, info, debug and trace")),
+        None => EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -538,6 +552,12 @@ mod tests {
         assert!(error(&["--max-background=8", "--congestion-threshold=9"]).contains("exceeds"));
         assert!(error(&["--queue-depth=0"]).contains("--queue-depth"));
         assert!(error(&["--log", "ptfs=loud"]).contains("--log"));
+        for text in ["verbose", "inof", "ptfs=debug,verbose"] {
+            assert!(error(&["--log", text]).contains("there are off, error"), "{text}");
+        }
+        for text in ["", "info", "WARN", "2", "debug,ptfs::slow=off", "ptfs::slow", "info,ptfs=trace"] {
+            assert!(parse(&["--log", text]).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
-use super::cli::one_line;
+use super::cli::said;
 use super::dialect::{Manner, Translation, translate};
 use super::options::nearest;
 
@@ -53,7 +53,7 @@ fn read_key(key: &str, value: &Value, own: &Command) -> Result<Translation, Stri
     let read = translate(&arguments, Manner::default(), own).map_err(wrong)?;
     // By itself, so that what is wrong is known to be wrong here. The paths are not looked at.
     let check = [OsString::from("ptfs")].into_iter().chain(read.flags.iter().cloned()).chain(["/".into(), "/".into()]);
-    own.clone().try_get_matches_from(check).map_err(|error| wrong(one_line(&error)))?;
+    own.clone().try_get_matches_from(check).map_err(|error| wrong(said(&error)))?;
     Ok(read)
 }
 

@@ -98,7 +98,11 @@ impl State {
     fn build(&mut self, mounted: &Mounted, said: &Announcement) -> Result<(), String> {
         self.binder.as_ref().map_or(Ok(()), |binder| binder.put_up(mounted))?;
         self.pidfile = self.place.as_ref().map(Place::write).transpose()?;
-        say(&said.text);
+        // In the background Ctrl-C stops nothing.
+        let how_to_stop = if self.launch.is_some() { "" } else { "; Ctrl-C stops" };
+        let status = format!("{}{how_to_stop}", said.status);
+        // At once: whoever waits for the first line finds the others beside it.
+        say([&status].into_iter().chain(&said.remarks).map(String::as_str).collect::<Vec<_>>().join("\nptfs: "));
         if let Some(launch) = self.launch.take() {
             launch.detach().map_err(|error| format!("cannot leave the standard streams: {error}"))?;
         }

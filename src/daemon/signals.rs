@@ -89,7 +89,7 @@ impl Desk<'_> {
         self.observed.serves(said.facts.clone());
         self.observer.open(self.mounted);
         if let Some(address) = self.observer.metrics() {
-            said.text.push_str(&format!("\nptfs: metrics at http://{address}/metrics"));
+            said.remarks.push(format!("metrics at http://{address}/metrics"));
         }
         let observe = std::thread::Builder::new().name("observe".to_owned());
         if let Err(error) = observe.spawn_scoped(scope, move || self.observer.attend(self.observed, self.ended)) {

@@ -6,10 +6,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::cli::one_line;
+use super::cli::said;
 use super::doctor::Doctor;
 use super::generate::Generate;
+use super::options::nearest;
 use super::{say, viewer};
+
+const WORDS: [&str; 5] = ["doctor", "stats", "list", "top", "generate"];
 
 /// Runs the word that the command line is about, if it is about one.
 pub fn run() -> Option<ExitCode> {
@@ -20,8 +23,19 @@ pub fn run() -> Option<ExitCode> {
         "list" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |list: viewer::List| list.run())),
         "top" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |top: viewer::Top| top.run())),
         "generate" => Some(parsed(&arguments[1..]).map_or_else(|code| code, |generate: Generate| generate.run())),
-        _ => None,
+        _ => misspelt(&arguments).map(|line| {
+            say(line);
+            ExitCode::from(2)
+        }),
     }
+}
+
+/// `ptfs doctr`: it could only be a SOURCE without a MOUNTPOINT.
+fn misspelt(arguments: &[OsString]) -> Option<String> {
+    let typed =
+        word(arguments).filter(|typed| arguments.len() == 2 && !typed.starts_with('-') && !typed.contains('/'))?;
+    let meant = nearest(typed, WORDS.into_iter()).filter(|_| !Path::new(typed).exists())?;
+    Some(format!("there is no '{typed}'; there is 'ptfs {meant}'; see ptfs --help"))
 }
 
 /// The first argument of `ptfs`. Under other names, as mount(8) calls it, it is a SOURCE.
@@ -34,13 +48,18 @@ fn word(arguments: &[OsString]) -> Option<&str> {
 fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, ExitCode> {
     P::try_parse_from(arguments).map_err(|error| {
         if error.use_stderr() {
-            say(one_line(&error));
+            say(complaint::<P>(&error));
             return ExitCode::from(2);
         }
         // A closed pipe has read enough.
         let _ = error.print();
         ExitCode::SUCCESS
     })
+}
+
+/// What is wrong, and where the word is explained.
+fn complaint<P: Parser>(error: &clap::Error) -> String {
+    format!("{}; see {} --help", said(error), P::command().get_bin_name().unwrap_or("ptfs"))
 }
 
 #[cfg(test)]
@@ -60,5 +79,24 @@ mod tests {
             let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             assert_eq!(word(&arguments), found, "{line}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_word_is_told_from_a_source() {
+        let told = |line: &str| misspelt(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(told("ptfs doctr").is_some_and(|line| line.contains("'ptfs doctor'")));
+        assert!(told("ptfs statz").is_some_and(|line| line.contains("'ptfs stats'")));
+        for line in
+            ["ptfs", "ptfs doctr /mnt", "ptfs ./doctr", "ptfs /tmp", "ptfs --list", "ptfs source", "bindfs doctr"]
+        {
+            assert_eq!(told(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_usage_error_names_the_help_of_its_word() {
+        let error = viewer::Stats::try_parse_from(["stats", "--json", "--hgrm"]).expect_err("they exclude each other");
+        let line = complaint::<viewer::Stats>(&error);
+        assert!(line.ends_with("; see ptfs stats --help") && !line.contains('\n'), "{line}");
     }
 }

@@ -54,6 +54,9 @@ fn a_command_that_fails_stops_nobody_else() {
         assert!(found.failure(workload, "missing").contains("not found"));
         assert!(found.failure(workload, "idle").contains("nothing was mounted within 2 s"));
     }
+    // Before the others are measured.
+    let place = |text: &str| found.said.find(text).unwrap_or_else(|| panic!("no {text:?} in {}", found.said));
+    assert!(place("getattr on missing: ") < place("getattr, 1 client: native"), "{}", found.said);
 }
 
 #[test]

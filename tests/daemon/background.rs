@@ -34,7 +34,9 @@ fn it_returns_when_the_mount_answers() {
     // Returning at all shows that nobody holds its output any more.
     let output = daemonize(&scratch, &[&flag("pidfile", &pidfile), &flag("log-file", &log), "-oauto_unmount"]);
     assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("ptfs: serving "), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // No Ctrl-C reaches it.
+    assert!(said.starts_with("ptfs: serving ") && !said.contains("Ctrl-C"), "{said}");
     assert_eq!(fs::read(scratch.mnt().join("hello")).expect("readable"), b"hello\n");
 
     let pid = pid_in(&pidfile);
@@ -168,6 +170,7 @@ fn what_is_wrong_in_a_file_is_named() {
         let option = flag("config", &config(&scratch, text));
         let (code, said) = refused(&[&option, "/", "/a"]);
         assert!(code == Some(2) && said.contains("ptfs.toml: ") && said.contains(hint), "{text}: {code:?} {said}");
+        assert_eq!(said.matches("see ptfs --help").count(), 1, "{said}");
     }
     let (code, said) = refused(&["--config=/no/such.toml", "/", "/a"]);
     assert!(code == Some(2) && said.contains("/no/such.toml: No such file"), "{code:?} {said}");

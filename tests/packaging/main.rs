@@ -189,4 +189,5 @@ fn make_installs_it_and_removes_it_again() {
     assert_eq!(files(), 8);
     make("uninstall");
     assert_eq!(files(), 0);
+    assert!(!stage.path().join("opt/share/doc/ptfs").exists(), "it is nobody else's");
 }

@@ -35,7 +35,8 @@ by `ptfs ./doctor MOUNTPOINT`.
                       other users, and root, into mounts whose answers they control
 It never allows io_uring where that is forbidden (kernel.io_uring_disabled, seccomp): this decision
 is about the whole host. Each change is printed, and recorded in /var/lib/ptfs/doctor.json before it
-is made; --undo takes back exactly these. Both can be repeated. Mounts that are there stay as they are.
+is made; --undo takes back exactly these. Both can be repeated. Mounts that are there stay as they
+are.
 
 Exit code: 0 if a mount works, 1 if none does (with --fix and --undo: if a change failed), 2 for a
 wrong command line.";

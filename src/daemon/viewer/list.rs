@@ -16,9 +16,9 @@ use crate::sys::process;
 use crate::sys::told::{self, Socket};
 
 const DETAILS: &str = "\
-States: serving; no answer (its daemon is dead, which `umount MOUNTPOINT` clears, or hangs, or has no control
-socket); another user's (only that user and root may ask); elsewhere (unmounted but still in use, or in another
-mount namespace). No mount is touched, so none can keep this from answering.
+States: serving; no answer (its daemon is dead, which `umount MOUNTPOINT` clears, or hangs, or has
+no control socket); another user's (only that user and root may ask); elsewhere (unmounted but still
+in use, or in another mount namespace). No mount is touched, so none can keep this from answering.
 
 A directory of the name list is served by `ptfs ./list MOUNTPOINT`.
 Exit code: 0, also if there is nothing to list; 1 after a failure, 2 for a wrong command line.";

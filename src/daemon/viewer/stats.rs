@@ -6,24 +6,28 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use super::super::options::nearest;
 use super::{Failure, Which, colour, document, ended, read, show};
 use crate::stats::doc::{Document, Latency};
 use crate::stats::{OpKind, hgrm, sheet};
 use crate::sys::told;
 
 const DETAILS: &str = "\
-Figures are those since the mount, or since --reset. Latencies run from reaping a request to its answer:
-what it waited before in the kernel, no daemon can know (ptfs-bench measures it from the client's side).
-Phases are parts of them: queue (others were first), inline, ring and helper (the backing call, on the
-spot, through io_uring or by a thread), lock (waiting for another client), own (the daemon itself).
+Figures are those since the mount, or since --reset. Latencies run from reaping a request to its
+answer: what it waited before in the kernel, no daemon can know (ptfs-bench measures it from the
+client's side). Phases are parts of them: queue (others were first), inline, ring and helper (the
+backing call, on the spot, through io_uring or by a thread), lock (waiting for another client), own
+(the daemon itself).
 
 Examples:
   ptfs stats ~/view                  The table
   ptfs stats --reset ~/view          The table, and count from zero from now on
   ptfs stats --json ~/view | jq '.operations[] | {op, count, p99: .latency.p99}'
-  ptfs stats --hgrm=READ ~/view      One distribution, for HdrHistogram's plotter; --hgrm=DIR writes all
+  ptfs stats --hgrm=READ ~/view      One distribution, for HdrHistogram's plotter
+  ptfs stats --hgrm=DIR ~/view       All of them, into files of a directory
 
-Only who mounted may ask, and root. A directory of the name stats is served by `ptfs ./stats MOUNTPOINT`.
+Only who mounted may ask, and root. A directory of the name stats is served by
+`ptfs ./stats MOUNTPOINT`.
 Exit code: 0 if there was an answer, 1 if there was none, 2 for a wrong command line.";
 
 /// Show what a mount has done and how long it took
@@ -40,6 +44,7 @@ pub struct Stats {
     /// Distributions as HdrHistogram has them, in microseconds: of one operation (READ), of all of them into files
     /// of a directory, or of everything together
     #[arg(long, value_name = "OP|DIR", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(value_parser = operation_or_directory)]
     hgrm: Option<String>,
 
     /// Count from zero afterwards
@@ -66,12 +71,27 @@ impl Stats {
         match self.hgrm.as_deref() {
             None => show(&sheet::write(&document, bold)),
             Some("") => show(&hgrm::write(&everything(&document).buckets)),
-            Some(name) => match OpKind::ALL.iter().find(|kind| kind.name().eq_ignore_ascii_case(name)) {
+            Some(name) => match operation(name) {
                 Some(kind) => one(&document, kind.name()),
                 None => all(&document, Path::new(name)),
             },
         }
     }
+}
+
+fn operation(name: &str) -> Option<OpKind> {
+    OpKind::ALL.iter().copied().find(|kind| kind.name().eq_ignore_ascii_case(name))
+}
+
+/// Names in capitals are meant for an operation: a misspelt one is not to become a directory.
+fn operation_or_directory(text: &str) -> Result<String, String> {
+    let looks_like_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    if !looks_like_one || operation(text).is_some() || Path::new(text).is_dir() {
+        return Ok(text.to_owned());
+    }
+    let names = OpKind::ALL.iter().map(|kind| kind.name());
+    let hint = nearest(text, names).map(|name| format!("; there is {name}")).unwrap_or_default();
+    Err(format!("no operation of that name{hint}; a directory is ./{text}"))
 }
 
 fn bold(line: &str) -> String {
@@ -105,4 +125,19 @@ fn all(document: &Document, dir: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_operation_is_no_directory() {
+        for good in ["", "READ", "read", "hgrm", "./REED", "/tmp/FOO", "Reed"] {
+            assert_eq!(operation_or_directory(good).as_deref(), Ok(good));
+        }
+        let refused = operation_or_directory("REED").expect_err("no operation");
+        assert!(refused.contains("there is READ") && refused.contains("./REED"), "{refused}");
+        assert!(operation_or_directory("FOO").is_err());
+    }
 }

@@ -89,6 +89,11 @@ impl Comparison {
         self.found(Verdict::Regressed) > 0 || !self.broken.is_empty()
     }
 
+    /// Whether the runs have nothing in common: no regression can be found there.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.broken.is_empty()
+    }
+
     /// How many figures have that verdict.
     pub fn found(&self, verdict: Verdict) -> usize {
         self.changes.iter().filter(|change| change.verdict == verdict).count()

@@ -20,7 +20,7 @@ impl fmt::Display for Comparison {
                 writeln!(f, "{}{line}", if index == 0 { "" } else { "  " })?;
             }
         }
-        write!(f, "{}", self.tally())
+        writeln!(f, "{}", self.tally())
     }
 }
 

@@ -19,11 +19,12 @@ use crate::sys::terminal::{Event, Terminal};
 
 const DETAILS: &str = "\
 Operations are sorted by the time that they took together; a bar compares it, divided into
-phases: queue, inline, ring, helper, lock, own (ptfs stats --help says what they are). q or Ctrl-C ends it.
-NO_COLOR=1 makes it do without colours.
+phases: queue, inline, ring, helper, lock, own (ptfs stats --help says what they are). q or Ctrl-C
+ends it. NO_COLOR=1 makes it do without colours.
 
 A directory of the name top is served by `ptfs ./top MOUNTPOINT`.
-Exit code: 0 when it was ended, 1 when the mount went or gives no answer, 2 for a wrong command line.";
+Exit code: 0 when it was ended, 1 when the mount went or gives no answer, 2 for a wrong command
+line.";
 
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
