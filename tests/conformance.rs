@@ -148,7 +148,7 @@ const CASES: &[Case] = cases![
     maps:
         shared_map_reaches_the_host truncate_under_a_map,
     host:
-        host_replaces_a_file host_changes_a_file host_changes_a_file_of_the_same_size host_appends host_adds_and_removes_names
+        host_replaces_a_file host_replaces_a_file_all_the_time host_changes_a_file host_changes_a_file_of_the_same_size host_appends host_adds_and_removes_names
         inode_number_taken_over,
     rest:
         executables a_running_program_is_not_cut truncating_opens flock_locks posix_locks open_file_locks copy_between_files statfs_is_the_hosts

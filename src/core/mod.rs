@@ -15,6 +15,7 @@ pub mod lazy;
 pub mod locks;
 pub mod nodes;
 pub mod removals;
+pub mod retries;
 pub mod slab;
 mod sync;
 pub mod xattrmap;
@@ -28,6 +29,7 @@ use lazy::Lazy;
 use locks::{Locks, Waits};
 use nodes::{Closing, Nodes};
 use removals::Removals;
+use retries::Retries;
 
 /// All tables of one mount.
 pub struct Core {
@@ -35,6 +37,8 @@ pub struct Core {
     pub nodes: Nodes,
     /// Names that go through this mount.
     pub removals: Removals,
+    /// Threads that were told to look a name up again.
+    pub retries: Retries,
     /// Open files, by fh.
     pub handles: Handles,
     /// Which of them serve nodes that were never opened (`no_open`).
@@ -56,8 +60,9 @@ impl Core {
         let dev = devices.add(stat, mount, local).unwrap_or_default();
         let nodes = Nodes::new(dev, stat.ino, fd);
         let (handles, lazy) = (Handles::new(config.fd_budget), Lazy::new(config.fd_budget / 2));
-        let (removals, locks, waits) = (Removals::default(), Locks::default(), Waits::default());
-        Core { nodes, removals, handles, lazy, locks, waits, devices, config }
+        let (removals, retries) = (Removals::default(), Retries::default());
+        let (locks, waits) = (Locks::default(), Waits::default());
+        Core { nodes, removals, retries, handles, lazy, locks, waits, devices, config }
     }
 
     /// True if cached descriptors must be given up to stay within the budget.

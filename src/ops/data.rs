@@ -51,12 +51,27 @@ pub fn payload<'c, O: Os>(os: &O, bytes: &[u8]) -> Result<Answer<'c>> {
     })
 }
 
-/// OPEN.
-pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32) -> Result<Answer<'c>> {
+/// OPEN. A thread that was told ESTALE, and has looked the name up again, is not told so once more.
+pub async fn open<'c, O: Os>(core: &'c Core, os: &O, thread: u32, nodeid: NodeId, flags: u32) -> Result<Answer<'c>> {
     if core.config.no_open {
         // The kernel asks no more, and opens whatever it is asked for with [`NO_FH`].
         return Err(Errno::ENOSYS);
     }
+    let found_again = core.retries.take(thread, nodeid);
+    let opened = open_found(core, os, nodeid, flags, found_again).await;
+    if matches!(opened, Err(Errno::ESTALE)) {
+        core.retries.tell(thread, nodeid);
+    }
+    opened
+}
+
+async fn open_found<'c, O: Os>(
+    core: &'c Core,
+    os: &O,
+    nodeid: NodeId,
+    flags: u32,
+    found_again: bool,
+) -> Result<Answer<'c>> {
     let since = core.removals.now();
     let node = reach(core, os, nodeid).await?;
     // The kernel opens special files by itself; whoever asks us for one gets none.
@@ -67,8 +82,8 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, nodeid: NodeId, flags: u32)
     let Backing { file, kind, uncached } = backing::open(core, os, node.fd, flags).await?;
     let stat = os.stat(HostFd(file.as_raw_fd())).await?;
     // Removed on the host within the entry timeout: whoever asks by name must get what is there now. Who has found a file
-    // before it was removed here opens it, as on the host.
-    if stat.nlink == 0 && !core.removals.any_since(since) && !node.pin.is_removed() {
+    // before it was removed, as far as we know, opens it, as on the host.
+    if stat.nlink == 0 && !found_again && !core.removals.any_since(since) && !node.pin.is_removed() {
         return Err(Errno::ESTALE);
     }
     let kept = cache::keeps_pages(core, &node.pin, &stat);

@@ -58,7 +58,7 @@ async fn operate<'c, O: Os>(core: &'c Core, os: &O, request: Request<'_>) -> Res
         Op::Access { mask } => entry::access(core, os, nodeid, mask).await,
         Op::Setattr(set) => entry::setattr(core, os, caller, nodeid, set).await,
 
-        Op::Open { flags, .. } => data::open(core, os, nodeid, flags).await,
+        Op::Open { flags, .. } => data::open(core, os, request.caller.pid, nodeid, flags).await,
         Op::Read { fh, offset, size, .. } => data::read(core, os, (nodeid, fh), offset, size).await,
         Op::Write { fh, offset, data, flags, cache, kill_suidgid } => {
             data::write(core, os, caller, data::Write { nodeid, fh, offset, data, flags, cache, kill_suidgid }).await

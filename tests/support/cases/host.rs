@@ -22,6 +22,37 @@ pub fn host_replaces_a_file(dir: &Dir) {
     ok(sys::close(held));
 }
 
+/// Whoever finds a file opens it, however often its name stands for another one meanwhile.
+pub fn host_replaces_a_file_all_the_time(dir: &Dir) {
+    const ROUNDS: usize = 4000;
+    let path = dir.file("f", b"whole", 0o644);
+    let replacer = sys::fork(|| {
+        let (new, host, over) = (dir.on_host("new"), dir.on_host("f"), dir.on_host("over"));
+        while !over.exists() {
+            if fs::write(&new, "whole").and_then(|()| fs::rename(&new, &host)).is_err() {
+                return 1;
+            }
+        }
+        0
+    });
+    let reader = || {
+        sys::fork(|| {
+            for _ in 0..ROUNDS {
+                match content(&path) {
+                    Ok(now) if now == b"whole" => {}
+                    Ok(_) => return 2,
+                    Err(libc::ESTALE) => return 3,
+                    Err(_) => return 4,
+                }
+            }
+            0
+        })
+    };
+    let readers = [reader(), reader(), reader()].map(|child| child.wait());
+    fs::write(dir.on_host("over"), "").unwrap();
+    assert_eq!((replacer.wait(), readers), (0, [0; 3]), "3: ESTALE");
+}
+
 pub fn host_changes_a_file(dir: &Dir) {
     let path = dir.file("f", b"before", 0o644);
     assert_eq!(ok(content(&path)), b"before");
