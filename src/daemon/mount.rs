@@ -205,7 +205,7 @@ impl MountPoint {
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
                 let unmount = if creds::privileged() { "umount" } else { "fusermount3 -u" };
-                return Err(format!("a dead mount is in the way at {shown}; `{unmount} "{shown}"` clears it"));
+                return Err(format!("a dead mount is in the way at {shown}; `{unmount} '{shown}'` clears it"));
             }
             Err(error) => return Err(format!("{shown}: {error}")),
         };
