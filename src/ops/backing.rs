@@ -21,10 +21,12 @@ pub const NO_FH: Fh = Fh(0);
 
 /// The flags for the backing file. O_APPEND travels with each write, since fcntl(2) may change it, and truncation comes
 /// as SETATTR: the kernel asks for OPEN before it knows whether the file may be cut (ETXTBSY). With a write-back cache
-/// the kernel reads what is around a small write, also of files that were opened for writing alone.
+/// the kernel reads what is around a small write, also of files that were opened for writing alone. A file that serves
+/// all who have opened the node (`no_open`) must take their unaligned writes too.
 pub fn flags(core: &Core, flags: u32) -> u32 {
     let flags = flags & !(O_APPEND | O_TRUNC);
-    let flags = if core.config.allow_direct_io { flags } else { flags & !O_DIRECT };
+    let direct = core.config.allow_direct_io && !core.config.no_open;
+    let flags = if direct { flags } else { flags & !O_DIRECT };
     match flags & ACCESS_MODE {
         O_WRONLY if core.config.writeback => flags & !ACCESS_MODE | O_RDWR,
         _ => flags,

@@ -57,10 +57,10 @@ pub async fn open<'c, O: Os>(core: &'c Core, os: &O, thread: u32, nodeid: NodeId
         // The kernel asks no more, and opens whatever it is asked for with [`NO_FH`].
         return Err(Errno::ENOSYS);
     }
-    let found_again = core.retries.take(thread, nodeid);
+    let found_again = core.retries.take(thread);
     let opened = open_found(core, os, nodeid, flags, found_again).await;
     if matches!(opened, Err(Errno::ESTALE)) {
-        core.retries.tell(thread, nodeid);
+        core.retries.tell(thread);
     }
     opened
 }

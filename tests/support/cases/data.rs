@@ -124,6 +124,14 @@ pub fn direct_io(dir: &Dir) {
     assert_eq!(read_at(cached, 4096, 2), [0xee, 0xee]);
     ok(sys::close(fd));
     ok(sys::close(cached));
+    // Who makes a file for it does so for himself alone.
+    let fd = ok(sys::open(dir.path("new"), O_CREAT | O_RDWR | libc::O_DIRECT, 0o644));
+    assert_eq!(ok(sys::pwrite(fd, &pages, 0)), 3 << 20);
+    let cached = dir.open("new", O_RDWR);
+    assert_eq!(ok(sys::pwrite(cached, b"odd", 10)), 3);
+    assert_eq!(read_at(cached, 9, 5), b"\xeeodd\xee");
+    ok(sys::close(fd));
+    ok(sys::close(cached));
 }
 
 pub fn append_from_two_processes(dir: &Dir) {

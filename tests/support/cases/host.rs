@@ -24,7 +24,7 @@ pub fn host_replaces_a_file(dir: &Dir) {
 
 /// Whoever finds a file opens it, however often its name stands for another one meanwhile.
 pub fn host_replaces_a_file_all_the_time(dir: &Dir) {
-    const ROUNDS: usize = 4000;
+    const ROUNDS: usize = 2000;
     let path = dir.file("f", b"whole", 0o644);
     let replacer = sys::fork(|| {
         let (new, host, over) = (dir.on_host("new"), dir.on_host("f"), dir.on_host("over"));
