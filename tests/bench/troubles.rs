@@ -89,14 +89,15 @@ fn a_stall_in_the_daemon_shows_with_its_size() {
         let slower =
             |than: u64| round.latency.iter().filter(|(high, _)| *high >= than).map(|(_, count)| count).sum::<u64>();
         let max = round.latency.last().expect("samples").0;
-        assert!((STALL..STALL + 1_500_000_000).contains(&max), "{max}");
-        (slower(STALL), slower(STALL / 2), round.operations)
+        (max, slower(STALL), slower(STALL / 2), round.operations)
     };
-    let (as_slow, _, operations) = run(&["--clients=1"]);
+    let (max, as_slow, _, operations) = run(&["--clients=1"]);
+    assert!((STALL..STALL + 1_500_000_000).contains(&max), "{max}");
     // Every 200th, and hardly any other.
     assert!(as_slow.abs_diff(operations / 200) <= 2, "{as_slow} of {operations}");
-    // A client that comes at its own times meets each stall many times: all that were due meanwhile have waited.
-    let (as_slow, half_as_slow, operations) = run(&["--clients=1", "--rate=400"]);
+    // A client that comes at its own times meets each stall many times: all that were due meanwhile have waited, and on a
+    // busy machine wait for each other as well.
+    let (_, as_slow, half_as_slow, operations) = run(&["--clients=1", "--rate=400"]);
     assert!(as_slow >= 1 && half_as_slow > 20 * (operations / 200), "{as_slow}, {half_as_slow} of {operations}");
 }
 

@@ -314,7 +314,8 @@ pub fn flock_is_free_after_close(dir: &Dir) {
         }
         drop(hand_over);
     });
-    assert!(late <= ROUNDS / 20, "{late} of {ROUNDS} found it taken");
+    // Without the wait for RELEASE it is every other on the pool; with it, a busy machine has some that are later than that.
+    assert!(late <= ROUNDS / 5, "{late} of {ROUNDS} found it taken");
 }
 
 /// Has this thread run on that CPU alone, if there is one.
